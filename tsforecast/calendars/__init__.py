@@ -1,0 +1,1 @@
+"""Calendars: dates to holidays (`korea`, `countries`) and to columns (`features`)."""

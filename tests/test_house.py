@@ -106,7 +106,7 @@ def test_rooms_import_only_from_above() -> None:
         for target, line in inner(path)
         if target[0] in LEVEL
         and (room(path), target[0]) != EXCEPTION
-        and (LEVEL[target[0]] > LEVEL[room(path)] or room(path) == target[0] and path.parent == PACKAGE)
+        and LEVEL[target[0]] > LEVEL[room(path)]
     ]
     assert not wrong, "\n".join(wrong)
 

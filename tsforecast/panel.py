@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.errors import ConfigError
+from tsforecast.errors import ConfigError, Finding
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -94,8 +94,10 @@ class Panel:
     freq: Any = 1
     tz: tzinfo | str | None = None
     kind: str = "pandas"
+    time_unit: str = "us"  # of the caller's time column: s, ms, us, ns, date or int
     names: Names = Names()
     repaired: Bool | None = None
+    findings: tuple[Finding, ...] = ()
 
     @classmethod
     def from_arrays(

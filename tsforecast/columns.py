@@ -1,0 +1,239 @@
+"""One column of a caller's table as plain numpy arrays: ids, times, numbers, labels."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tsforecast.panel import Bool, Float, Int
+
+__all__ = ["Numbers", "Times", "encode", "features", "local_days", "numbers", "sorted_ids", "times", "to_utc"]
+
+_PARTIAL = re.compile(r"\d{4}(-\d{2})?$")  # "2024" and "2024-05", which datetime.fromisoformat refuses
+
+
+class Times(NamedTuple):
+    """A time column (N,): datetime64[us] (UTC where `tz` is set) or int64; `null` (N,) or None where all are there.
+
+    `unit` is what the caller's column held ("s", "ms", "us", "ns", "date", "int"); `wrong` lists (row, value)
+    of cells that are no time at all.
+    """
+
+    values: NDArray[Any]
+    null: Bool | None = None
+    tz: str | None = None
+    unit: str = "us"
+    wrong: tuple[tuple[int, object], ...] = ()
+
+
+class Numbers(NamedTuple):
+    """A target column as floats (N,), missing = NaN, with (row, value) of the cells that are no number."""
+
+    values: Float
+    wrong: tuple[tuple[int, object], ...] = ()
+    kind: str = ""
+
+
+def encode(column: nw.Series[Any]) -> tuple[Int, NDArray[Any]]:
+    """Codes (N,) into the distinct values in order of appearance, -1 where missing."""
+    native: Any = column.to_native()
+    if column.implementation.is_pyarrow():
+        kind = native.type
+        if hasattr(kind, "value_type") and hasattr(kind, "index_type"):  # a dictionary: its labels may repeat
+            native = native.cast(kind.value_type)
+        encoded = native.unify_dictionaries().combine_chunks().dictionary_encode()
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return codes, _objects(encoded.dictionary.to_pylist())
+    if column.implementation.is_polars() and not column.dtype.is_numeric():
+        native = _objects(native.to_list())  # to_numpy would give fixed-width text, padded to the longest
+    codes, uniques = pd.factorize(native)
+    return codes.astype(np.int64, copy=False), _plain(uniques)
+
+
+def _objects(values: list[Any]) -> NDArray[Any]:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _plain(uniques: Any) -> NDArray[Any]:
+    if pd.api.types.is_integer_dtype(uniques.dtype):
+        return np.asarray(uniques, dtype=np.int64)
+    return np.asarray(uniques, dtype=object)
+
+
+def sorted_ids(column: nw.Series[Any]) -> tuple[Int, NDArray[Any]]:
+    """Codes (N,) into the ascending distinct ids (n,); ids of several types sort by type name, then as text."""
+    codes, uniques = encode(column)
+    try:
+        order = np.argsort(uniques, kind="stable")
+    except TypeError:
+        keys = [(type(u).__name__, str(u)) for u in uniques]
+        order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
+    if np.array_equal(order, np.arange(len(order))):
+        return codes, uniques
+    rank = np.empty(len(order) + 1, dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    rank[-1] = -1  # where codes say "missing"
+    return rank[codes], uniques[order]
+
+
+def times(column: nw.Series[Any]) -> Times:
+    """A time column as microseconds or integers; text and date objects are read value by value, once each."""
+    dtype = column.dtype
+    native: Any = column.to_native()
+    if isinstance(getattr(native, "dtype", None), pd.PeriodDtype):
+        column = nw.from_native(native.dt.to_timestamp(), series_only=True)
+        dtype = column.dtype
+    if isinstance(dtype, nw.Datetime):
+        if dtype.time_zone is not None:
+            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        stamps = column.to_numpy().astype("datetime64[us]")
+        return Times(stamps, _null(np.isnat(stamps)), dtype.time_zone, dtype.time_unit)
+    if dtype == nw.Date:
+        stamps = column.cast(nw.Datetime("us")).to_numpy().astype("datetime64[us]")
+        return Times(stamps, _null(np.isnat(stamps)), None, "date")
+    if dtype.is_numeric():
+        return _integers(column)
+    return _spelled(column)
+
+
+def _null(mask: Bool) -> Bool | None:
+    return mask if mask.any() else None
+
+
+def _integers(column: nw.Series[Any]) -> Times:
+    if column.dtype.is_integer() and not column.is_null().any():
+        return Times(column.to_numpy().astype(np.int64), unit="int")
+    floats = column.cast(nw.Float64).to_numpy().astype(np.float64)
+    missing = np.isnan(floats)
+    odd = np.flatnonzero(~missing & ((floats != np.floor(floats)) | (np.abs(floats) > 2**53)))
+    values = np.where(missing | np.isin(np.arange(len(floats)), odd), 0, floats).astype(np.int64)
+    return Times(values, _null(missing), unit="int", wrong=tuple((int(r), float(floats[r])) for r in odd))
+
+
+def _spelled(column: nw.Series[Any]) -> Times:
+    """Text, dates, datetimes and Timestamps in one object column, read through their distinct values."""
+    codes, uniques = encode(column)
+    integers = [isinstance(u, (int, np.integer)) and not isinstance(u, (bool, np.bool_)) for u in uniques]
+    if len(uniques) and all(integers):
+        table = np.append(uniques.astype(np.int64), 0)
+        return Times(table[codes], _null(codes < 0), unit="int")
+    stamps = np.full(len(uniques) + 1, np.datetime64("NaT"), dtype="datetime64[us]")
+    zones: set[str | None] = set()
+    bad = []
+    for place, value in enumerate(uniques):
+        try:
+            stamps[place], zone = _stamp(value)
+            zones.add(zone)
+        except (ValueError, TypeError, OverflowError):
+            bad.append(place)
+    if None in zones and len(zones) > 1:  # a mixture cannot be put on one axis: all aware cells are wrong
+        bad += [place for place, value in enumerate(uniques) if place not in bad and _stamp(value)[1]]
+    rows = np.flatnonzero(np.isin(codes, bad)) if bad else ()
+    wrong = tuple((int(r), uniques[codes[r]]) for r in rows)
+    tz = None if None in zones or not zones else zones.pop() if len(zones) == 1 else "UTC"
+    values = stamps[codes]
+    return Times(values, _null(codes < 0), tz, "us", wrong)
+
+
+def _stamp(value: Any) -> tuple[np.datetime64, str | None]:
+    """One cell as (UTC or naive microseconds, time zone)."""
+    if isinstance(value, str):
+        text = value.strip()
+        if _PARTIAL.match(text):
+            return np.datetime64(text, "us"), None
+        value = datetime.fromisoformat(text)
+    elif isinstance(value, np.datetime64):
+        return value.astype("datetime64[us]"), None
+    if isinstance(value, datetime):
+        zone = getattr(value.tzinfo, "key", None) or (None if value.tzinfo is None else str(value.tzinfo))
+        if value.tzinfo is not None:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        return np.datetime64(value, "us"), zone
+    if isinstance(value, date):
+        return np.datetime64(value, "us"), None
+    raise TypeError(f"{value!r} is no date")
+
+
+def numbers(column: nw.Series[Any]) -> Numbers:
+    """The target as floats; Decimal and categories of numbers are numbers, text and booleans are not."""
+    dtype = column.dtype
+    if dtype == nw.Boolean:
+        return Numbers(np.empty(0), ((0, column[0] if len(column) else None),), "bool")
+    if dtype.is_numeric() or dtype.is_decimal():
+        if not dtype.is_float() and column.is_null().any() or dtype.is_decimal():
+            column = column.cast(nw.Float64)
+        return Numbers(_floats(column))
+    codes, uniques = encode(column)
+    table = np.full(len(uniques) + 1, np.nan)
+    bad = []
+    for place, value in enumerate(uniques):
+        if isinstance(value, (int, float, Decimal, np.integer, np.floating)) and not isinstance(value, bool):
+            table[place] = float(value)
+        else:
+            bad.append(place)
+    rows = np.flatnonzero(np.isin(codes, bad)) if bad else ()
+    kind = type(uniques[bad[0]]).__name__ if bad else ""
+    return Numbers(table[codes], tuple((int(r), uniques[codes[r]]) for r in rows), kind)
+
+
+def _floats(column: nw.Series[Any]) -> Float:
+    values = column.to_numpy()
+    if np.iscomplexobj(values):
+        return np.full(len(values), np.nan)
+    return np.array(values, dtype=np.float64)  # a copy: the caller may change the table later
+
+
+def features(column: nw.Series[Any]) -> tuple[Float, tuple[str, ...] | None] | None:
+    """A numeric, boolean or text column as floats (N,) with its sorted labels if text; None for any other kind."""
+    dtype = column.dtype
+    if dtype == nw.Boolean:
+        return column.cast(nw.Float64).to_numpy().astype(np.float64), None
+    if dtype.is_numeric() or dtype.is_decimal():
+        found = numbers(column)
+        return None if found.wrong else (found.values, None)
+    if isinstance(dtype, (nw.Datetime, nw.Duration, nw.List, nw.Struct, nw.Array)) or dtype == nw.Date:
+        return None
+    try:
+        codes, uniques = encode(column)
+    except TypeError:  # unhashable cells
+        return None
+    if all(isinstance(u, str) for u in uniques):
+        order = np.argsort(uniques)
+        rank = np.full(len(order) + 1, np.nan)
+        rank[order] = np.arange(len(order))
+        return rank[codes], tuple(str(u) for u in uniques[order])
+    if all(isinstance(u, (int, float, Decimal, np.number, np.bool_)) for u in uniques):
+        return np.append(uniques.astype(np.float64), np.nan)[codes], None
+    return None
+
+
+def local_days(stamps: NDArray[Any], tz: str) -> NDArray[Any] | None:
+    """UTC stamps (N,) as wall time if all lie at one time of day there, else None.
+
+    A clock change at midnight moves that day's stamp; it still counts, and gets the wall time it stands for.
+    """
+    index = pd.DatetimeIndex(stamps).tz_localize("UTC").tz_convert(tz).tz_localize(None)
+    wall = index.to_numpy().astype("datetime64[us]")
+    days = wall.astype("datetime64[D]").astype("datetime64[us]")
+    times_of_day, counts = np.unique(wall - days, return_counts=True)
+    if len(times_of_day) <= 1:
+        return wall
+    meant = days + times_of_day[np.argmax(counts)]
+    return meant if np.array_equal(to_utc(meant, tz), stamps) else None
+
+
+def to_utc(wall: NDArray[Any], tz: str) -> NDArray[Any]:
+    """Wall time (N,) in UTC; an hour that a clock change skips is moved forward, a doubled one is the first."""
+    index = pd.DatetimeIndex(wall)
+    first = np.ones(len(index), dtype=bool)
+    moved = index.tz_localize(tz, ambiguous=first, nonexistent="shift_forward")
+    return moved.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[us]")

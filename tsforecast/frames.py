@@ -1,0 +1,221 @@
+"""The two doors: a caller's table in as plain columns, forecasts out as a table of the same kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tsforecast import columns, grids
+from tsforecast.columns import Numbers, Times
+from tsforecast.errors import ConfigError
+from tsforecast.forecast import STATUSES, Forecast
+from tsforecast.panel import Float, Int, Names, Panel
+
+__all__ = ["Table", "forecast_table", "future_times", "grid_ahead", "native", "opened", "read", "series_column"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """A caller's long table as numpy columns: ids (n,) ascending, codes (N,) into them (-1 where null), times, y.
+
+    `columns` maps a name to floats (N,); text is coded, its labels are in `categories`. Rows keep the caller's order.
+    """
+
+    names: Names
+    kind: str
+    ids: NDArray[Any]
+    codes: Int
+    times: Times
+    y: Numbers
+    columns: Mapping[str, Float] = field(default_factory=dict)
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+def opened(data: Any, wanted: Sequence[str] = ()) -> nw.DataFrame[Any]:
+    """A pandas, polars or pyarrow table behind one interface; index levels named in `wanted` become columns."""
+    if isinstance(data, pd.DataFrame):
+        levels = [name for name in wanted if name in data.index.names and name not in data.columns]
+        if levels:
+            data = data.reset_index(level=levels)
+    try:
+        frame = nw.from_native(data)
+    except TypeError as cause:
+        raise ConfigError(
+            f"{type(data).__name__} is no table; give a pandas or polars DataFrame, or a pyarrow Table"
+        ) from cause
+    except Exception as cause:  # narwhals' own tree: doubled column names
+        raise ConfigError(f"the table cannot be read: {cause}") from cause
+    eager = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+    if eager.implementation.value not in ("pandas", "polars", "pyarrow"):
+        raise ConfigError(f"{type(data).__name__} is not supported; give pandas, polars or pyarrow")
+    return eager
+
+
+def read(
+    data: Any, names: Names, *, columns: Sequence[str] | None = None, target: bool = True, optional: bool = True
+) -> Table:
+    """A table as plain columns; `columns` picks the others (None: all that are numbers, booleans or text).
+
+    `target=False` reads a table of future values. With `optional`, a table without a column "unique_id" is one series.
+    """
+    frame = opened(data, [name for name in names if name])
+    if names.id == Names().id and names.id not in frame.columns and optional:
+        names = names._replace(id=None)
+    required = [name for name in (names.id, names.time, names.target if target else None) if name is not None]
+    _demand(frame, [*required, *(columns or ())])
+    if names.id is None:
+        ids, codes = np.array([names.target], dtype=object), np.zeros(len(frame), dtype=np.int64)
+    else:
+        codes, ids = _ids(frame[names.id])
+    others = columns if columns is not None else [c for c in frame.columns if c not in {*names}]
+    values, categories = _others(frame, others, asked=columns is not None)
+    return Table(
+        names=names,
+        kind=frame.implementation.value,
+        ids=ids,
+        codes=codes,
+        times=_times(frame[names.time], names.time),
+        y=_target(frame[names.target]) if target else Numbers(np.empty(0)),
+        columns=values,
+        categories=categories,
+    )
+
+
+def _ids(column: nw.Series[Any]) -> tuple[Int, NDArray[Any]]:
+    return columns.sorted_ids(column)
+
+
+def _times(column: nw.Series[Any], name: str) -> Times:
+    try:
+        return columns.times(column)
+    except TypeError as cause:
+        raise ConfigError(f"column {name!r} of type {column.dtype} cannot be read as times") from cause
+
+
+def _target(column: nw.Series[Any]) -> Numbers:
+    return columns.numbers(column)
+
+
+def _demand(frame: nw.DataFrame[Any], wanted: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in frame.columns:
+            there = [str(column) for column in frame.columns]
+            near = get_close_matches(name, there, n=1, cutoff=0.6)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"the table has no column {name!r}{hint} (columns: {', '.join(there) or 'none'})")
+
+
+def _others(
+    frame: nw.DataFrame[Any], wanted: Sequence[str], *, asked: bool
+) -> tuple[dict[str, Float], dict[str, tuple[str, ...]]]:
+    values: dict[str, Float] = {}
+    categories: dict[str, tuple[str, ...]] = {}
+    for name in wanted:
+        found = columns.features(frame[name])
+        if found is None:
+            if asked:
+                raise ConfigError(f"column {name!r} of type {frame[name].dtype} is neither number, bool nor text")
+            continue
+        values[str(name)] = found[0]
+        if found[1] is not None:
+            categories[str(name)] = found[1]
+    return values, categories
+
+
+# --- coming stamps
+
+
+def grid_ahead(panel: Panel, h: int) -> NDArray[Any]:
+    """The panel's grid and the `h` stamps that follow it (P + h,)."""
+    if not len(panel.grid):
+        return panel.grid
+    return np.concatenate([panel.grid, grids.ahead(panel.freq, panel.grid[-1], h)])
+
+
+def future_times(panel: Panel, h: int) -> NDArray[Any]:
+    """The `h` stamps after each series' last row (n, h), in the panel's own time (see `Panel.tz`)."""
+    if panel.at is None:
+        return grid_ahead(panel, h)[panel.last[:, None] + np.arange(1, h + 1)]
+    last, back = np.unique(panel.last, return_inverse=True)
+    rows = [grids.ahead(panel.freq, panel.grid[position], h) for position in last]
+    return np.stack(rows)[back] if rows else np.empty((0, h), dtype=panel.grid.dtype)
+
+
+# --- tables out
+
+
+def series_column(values: Any, like: Panel, *, owner: Int | None = None) -> nw.Series[Any]:
+    """Values (n,) as a column of the caller's kind, repeated by `owner` (rows,) where given; stamps get unit and tz."""
+    array = np.asarray(values)
+    if array.dtype.kind == "M":
+        series = _stamps(array, like)
+    else:
+        given = array.tolist() if array.dtype == object else array
+        series = nw.new_series("", given, backend=like.kind)
+    return series if owner is None else series[owner]
+
+
+def _stamps(values: NDArray[Any], like: Panel) -> nw.Series[Any]:
+    if like.tz is not None and grids.is_coarse(like.freq):
+        values = columns.to_utc(values, str(like.tz))
+    series = nw.new_series("", values.astype("datetime64[us]"), backend=like.kind)
+    if like.time_unit == "date" and like.kind != "pandas":
+        return series.cast(nw.Date())
+    unit = like.time_unit if like.time_unit in ("s", "ms", "us", "ns") else "us"
+    if unit == "s" and like.kind == "polars":
+        unit = "ms"  # polars knows no seconds
+    if like.tz is None:
+        return series if unit == "us" else series.cast(nw.Datetime(unit))
+    aware = series.dt.replace_time_zone("UTC").dt.convert_time_zone(str(like.tz))
+    return aware if unit == "us" else aware.cast(nw.Datetime(unit, str(like.tz)))
+
+
+def native(table: Mapping[str, Any], like: Panel) -> Any:
+    """Named columns as a table of the caller's kind; arrays of stamps get the caller's unit and time zone."""
+    made = {}
+    for name, values in table.items():
+        series = values if isinstance(values, nw.Series) else series_column(values, like)
+        made[name] = series.alias(name)
+    if like.kind == "pandas":  # by extension arrays: the rows of a repeated column carry no index worth aligning
+        return pd.DataFrame({name: series.to_native().array for name, series in made.items()})
+    return nw.from_dict(made, backend=like.kind).to_native()
+
+
+def forecast_table(
+    panel: Panel,
+    forecast: Forecast,
+    *,
+    alias: str,
+    levels: Sequence[float] = (),
+    with_status: bool = False,
+    times: NDArray[Any] | None = None,
+) -> Any:
+    """A forecast as a long table of the caller's kind: id, time, point, `{alias}-lo-80` ..., status; series by series.
+
+    `times` (n, h) replaces the stamps after each series' last row.
+    """
+    n, h = forecast.point.shape
+    owner = np.repeat(np.arange(n), h)
+    table: dict[str, Any] = {}
+    if panel.names.id is not None:
+        table[panel.names.id] = series_column(panel.ids, panel, owner=owner)
+    table[panel.names.time] = (future_times(panel, h) if times is None else times).ravel()
+    table[alias] = forecast.point.ravel()
+    for q, level in enumerate(levels):
+        assert forecast.lower is not None and forecast.upper is not None
+        table[f"{alias}-lo-{level:g}"] = forecast.lower[:, :, q].ravel()
+        table[f"{alias}-hi-{level:g}"] = forecast.upper[:, :, q].ravel()
+    if with_status:
+        words = np.array(STATUSES, dtype=object)
+        table["status"] = series_column(words, panel, owner=np.repeat(forecast.status.astype(np.int64), h))
+    return native(table, panel)

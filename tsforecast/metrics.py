@@ -1,9 +1,10 @@
 """Scores of forecasts, as functions of arrays.
 
-Every function broadcasts its arguments and reduces over `axis` (None: over everything). Pairs with a missing value
-and pairs that `mask` marks (True: leave out) do not count, nor do terms that the definition does not give (a zero
-denominator): nothing is mended with a small number, and `left_out` says how many there were. Nothing left, or a
-score undefined as a whole, is NaN. A forecast of infinity is not missing: the score becomes infinite or NaN.
+Every function broadcasts its arguments and reduces over `axis` (None: over everything). Pairs with a missing
+value and pairs that `mask` marks (True: leave out) do not count, nor do terms that the definition does not give
+(a zero denominator): nothing is mended with a small number, and `left_out` says how many there were. Nothing
+left, or a score undefined as a whole, is NaN. A forecast of infinity is not missing: it makes the score infinite
+or NaN.
 
 Percentage scores are fractions: 0.12 is 12 %. Functions of intervals take y, lower, upper.
 """
@@ -77,7 +78,7 @@ def _sum(terms: Float, used: Bool, axis: Axis) -> Float:
 def _mean(
     terms: Float, values: tuple[Float, ...], axis: Axis, mask: Mask, undefined: Bool | None = None
 ) -> Float:
-    """Mean of the terms whose `values` are all there; the plain mean, three times as fast, where none is missing."""
+    """Mean of the terms whose `values` are all there; where none is missing, the plain mean is far cheaper."""
     if undefined is not None and not undefined.any():
         undefined = None
     if mask is None and undefined is None and terms.size:
@@ -123,7 +124,7 @@ def bias(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None)
 
 
 def _zero(y: Float) -> Bool:
-    return y == 0
+    return np.asarray(y == 0)
 
 
 def mape(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
@@ -136,7 +137,7 @@ def mape(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None)
 def smape(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
     """Mean of 2 |y - yhat| / (|y| + |yhat|), a fraction from 0 to 2; a zero forecast exactly counts 0.
 
-    Source: Makridakis, Spiliotis, Assimakopoulos (2020), The M4 Competition, IJF 36, section 2, there in per cent.
+    Source: Makridakis, Spiliotis, Assimakopoulos (2020), The M4 Competition, IJF 36 (there in per cent).
     """
     y, yhat = _float(y), _float(yhat)
     size = np.abs(y) + np.abs(yhat)
@@ -156,25 +157,25 @@ def wape(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None)
 
 
 def mase(y: ArrayLike, yhat: ArrayLike, *, scale: ArrayLike, axis: Axis = None, mask: Mask = None) -> Float:
-    """Mean of |y - yhat| / scale; scale, broadcast to y, is `seasonal_scale` of the history (0 or NaN: left out).
+    """Mean of |y - yhat| / scale; scale is `seasonal_scale` of the history, broadcast to y; 0 or NaN: left out.
 
-    Source: Hyndman & Koehler (2006), Another look at measures of forecast accuracy, IJF 22, section 2.5.
+    Source: Hyndman & Koehler (2006), Another look at measures of forecast accuracy, IJF 22.
     """
     y, yhat = _float(y), _float(yhat)
     return _scaled(np.abs(y - yhat), scale, (y, yhat), axis, mask)
 
 
 def rmsse(y: ArrayLike, yhat: ArrayLike, *, scale: ArrayLike, axis: Axis = None, mask: Mask = None) -> Float:
-    """Root of the mean of (y - yhat)^2 / scale; scale is `seasonal_scale(..., power=2)` (0 or NaN: left out).
+    """Root of the mean of (y - yhat)^2 / scale; scale is `seasonal_scale(..., power=2)`; 0 or NaN: left out.
 
-    Source: Makridakis, Spiliotis, Assimakopoulos (2022), The M5 competition, IJF 38, section 2, with season 1.
+    Source: Makridakis, Spiliotis, Assimakopoulos (2022), M5 accuracy competition, IJF 38 (with season 1).
     """
     y, yhat = _float(y), _float(yhat)
     return np.sqrt(_scaled(np.square(y - yhat), scale, (y, yhat), axis, mask))
 
 
 def _below(y: Float) -> Bool:
-    return y <= -1
+    return np.asarray(y <= -1)
 
 
 def msle(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
@@ -215,9 +216,10 @@ def _checked(quantile: ArrayLike) -> Float:
 def pinball(
     y: ArrayLike, yhat: ArrayLike, quantile: ArrayLike, *, axis: Axis = None, mask: Mask = None
 ) -> Float:
-    """Mean of max(q (y - yhat), (q - 1) (y - yhat)) for a forecast yhat of quantile q in (0, 1), broadcast to y.
+    """Mean of max(q e, (q - 1) e), e = y - yhat, for a forecast yhat of quantile q in (0, 1), broadcast to y.
 
-    At q = 0.5 half the absolute error. Source: Koenker & Bassett (1978), Regression quantiles, Econometrica 46.
+    At q = 0.5 half the absolute error. Source: Koenker & Bassett (1978), Regression quantiles,
+    Econometrica 46.
     """
     y, yhat, q = _float(y), _float(yhat), _checked(quantile)
     error = y - yhat
@@ -229,8 +231,8 @@ def crps(
 ) -> Float:
     """Continuous ranked probability score of yhat (..., q) at rising `quantiles` (q,), in units of y.
 
-    Twice the pinball loss integrated over the quantiles, each standing for those nearest to it; at (i - 1/2) / q
-    exactly the score of the empirical distribution of the q values. `axis` counts the axes of y.
+    Twice the pinball loss integrated over the quantiles, each standing for those nearest to it; at
+    (i - 1/2) / q exactly the score of the empirical distribution of the q values. `axis` counts axes of y.
     Source: Gneiting & Raftery (2007), Strictly proper scoring rules, JASA 102, section 4.2.
     """
     y, yhat, q = _float(y), _float(yhat), _checked(quantiles)
@@ -268,9 +270,10 @@ def _interval_score(y: Float, lower: Float, upper: Float, level: float) -> Float
 def winkler(
     y: ArrayLike, lower: ArrayLike, upper: ArrayLike, level: float, *, axis: Axis = None, mask: Mask = None
 ) -> Float:
-    """Mean of the width of the `level` per cent interval plus 2 / alpha of what y misses it by; in units of y.
+    """Mean width of the `level` per cent interval plus 2 / alpha times what y misses it by, in units of y.
 
-    alpha = 1 - level / 100. Source: Winkler (1972), JASA 67; the interval score of Gneiting & Raftery (2007), eq. 43.
+    alpha = 1 - level / 100. Source: Winkler (1972), JASA 67; interval score of Gneiting & Raftery (2007),
+    eq. 43.
     """
     y, lower, upper = _float(y), _float(lower), _float(upper)
     return _mean(_interval_score(y, lower, upper, level), (y, lower, upper), axis, mask)
@@ -288,16 +291,16 @@ def msis(
 ) -> Float:
     """Mean of the Winkler score over `seasonal_scale` of the history (0 or NaN: left out).
 
-    Source: Makridakis, Spiliotis, Assimakopoulos (2020), The M4 Competition, IJF 36, section 2, with level 95.
+    Source: Makridakis, Spiliotis, Assimakopoulos (2020), The M4 Competition, IJF 36 (level 95).
     """
     y, lower, upper = _float(y), _float(lower), _float(upper)
     return _scaled(_interval_score(y, lower, upper, level), scale, (y, lower, upper), axis, mask)
 
 
 def seasonal_scale(history: ArrayLike, season: int = 1, *, axis: int = -1, power: Literal[1, 2] = 1) -> Float:
-    """Mean of |y_t - y_(t - season)|^power of the history along `axis`: what divides MASE (1) and RMSSE (2).
+    """Mean of |y_t - y_(t - season)|^power along the history's `axis`: what divides MASE (1) and RMSSE (2).
 
-    Missing values, also the padding of `Panel.right`, are left out; NaN where no two values lie a season apart.
+    Missing values, also the padding of `Panel.right`, are left out; NaN where none lie a season apart.
     """
     past = np.moveaxis(_float(history), axis, -1)
     if season < 1:
@@ -310,9 +313,9 @@ def seasonal_scale(history: ArrayLike, season: int = 1, *, axis: int = -1, power
 class Metric:
     """A score and what a table of scores must know of it.
 
-    `best` is what a perfect forecast gets, "level" the nominal coverage. `takes` says what follows y: yhat; yhat and
-    its quantile; yhat (..., q) and its quantiles; lower and upper, with `needs_level` also the level. `scale` is the
-    power of the `seasonal_scale` it divides by, 0 for none. `undefined` says for which y it has no term.
+    `best` is what a perfect forecast gets, "level" the nominal coverage. `takes` says what follows y: yhat; yhat
+    and its quantile; yhat (..., q) and its quantiles; lower and upper, with `needs_level` also the level. `scale`
+    is the power of the `seasonal_scale` it divides by, 0 for none. `undefined` says for which y it has no term.
     """
 
     function: Callable[..., Float]
@@ -361,7 +364,7 @@ def metric(name: str) -> Metric:
 
 
 class LeftOut(NamedTuple):
-    """Counts over an axis of the pairs that a score leaves out: missing or masked, and without a defined term."""
+    """Pairs that a score leaves out, counted over an axis: missing or masked, and without a defined term."""
 
     missing: Int
     undefined: Int

@@ -1,19 +1,17 @@
 """Scores of forecasts, as functions of arrays.
 
 Every function broadcasts its arguments and reduces over `axis` (None: over everything). Pairs with a missing
-value and pairs that `mask` marks (True: leave out) do not count, nor do terms that the definition does not give
-(a zero denominator): nothing is mended with a small number, and `left_out` says how many there were. Nothing
-left, or a score undefined as a whole, is NaN. A forecast of infinity is not missing: it makes the score infinite
-or NaN.
-
-Percentage scores are fractions: 0.12 is 12 %. Functions of intervals take y, lower, upper.
+value and pairs that `mask` marks (True: leave out) do not count, nor do terms that the definition does not
+give (a zero denominator): nothing is mended with a small number, and `left_out` says how many there were.
+Nothing left, or a score undefined as a whole, is NaN. A forecast of infinity is not missing: it makes the
+score infinite or NaN. Percentage scores are fractions: 0.12 is 12 %. Interval scores take y, lower, upper.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -52,6 +50,9 @@ __all__ = [
 Axis = int | tuple[int, ...] | None
 Mask = NDArray[np.bool_] | None
 
+_zero: Callable[[Float], Bool] = partial(np.equal, 0.0)
+_below: Callable[[Float], Bool] = partial(np.greater_equal, -1.0)
+
 
 def _float(values: ArrayLike) -> Float:
     return np.asarray(values, dtype=np.float64)
@@ -71,23 +72,32 @@ def _present(mask: Mask, *values: Float) -> Bool:
     return here if mask is None else here & ~np.asarray(mask, dtype=bool)
 
 
-def _sum(terms: Float, used: Bool, axis: Axis) -> Float:
-    return np.asarray(np.where(used, terms, 0.0).sum(axis=axis))
+def _error(y: Float, yhat: Float) -> Float:
+    """Errors in an array of their own, to be overwritten: fresh memory costs more than the arithmetic."""
+    return np.asarray(y - yhat)
+
+
+def _sums(terms: tuple[Float, ...], values: tuple[Float, ...], axis: Axis, mask: Mask) -> list[Float]:
+    """Sums of each of the terms over the pairs whose `values` are all there."""
+    if mask is None:
+        plain = [np.asarray(term.sum(axis=axis)) for term in terms]
+        if not any(np.isnan(total).any() for total in plain):
+            return plain
+    used = _present(mask, *values)
+    return [np.asarray(np.where(used, term, 0.0).sum(axis=axis)) for term in terms]
 
 
 def _mean(
     terms: Float, values: tuple[Float, ...], axis: Axis, mask: Mask, undefined: Bool | None = None
 ) -> Float:
-    """Mean of the terms whose `values` are all there; where none is missing, the plain mean is far cheaper."""
-    if undefined is not None and not undefined.any():
-        undefined = None
-    if mask is None and undefined is None and terms.size:
+    """Mean of the terms whose `values` are all there; if none is missing, by the cheap plain mean."""
+    if mask is None and terms.size and (undefined is None or not undefined.any()):
         plain = np.asarray(terms.mean(axis=axis))
         if not np.isnan(plain).any():
             return plain[()]
     used = _present(mask, *values)
     used = np.broadcast_to(used if undefined is None else used & ~undefined, terms.shape)
-    return _ratio(_sum(terms, used, axis), used.sum(axis=axis))
+    return _ratio(np.where(used, terms, 0.0).sum(axis=axis), used.sum(axis=axis))
 
 
 def _unscalable(scale: ArrayLike) -> Bool:
@@ -103,13 +113,15 @@ def _scaled(terms: Float, scale: ArrayLike, values: tuple[Float, ...], axis: Axi
 def mae(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
     """Mean absolute error, in units of y."""
     y, yhat = _float(y), _float(yhat)
-    return _mean(np.abs(y - yhat), (y, yhat), axis, mask)
+    error = _error(y, yhat)
+    return _mean(np.abs(error, out=error), (y, yhat), axis, mask)
 
 
 def mse(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
     """Mean squared error, in squared units of y."""
     y, yhat = _float(y), _float(yhat)
-    return _mean(np.square(y - yhat), (y, yhat), axis, mask)
+    error = _error(y, yhat)
+    return _mean(np.square(error, out=error), (y, yhat), axis, mask)
 
 
 def rmse(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
@@ -123,15 +135,13 @@ def bias(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None)
     return _mean(yhat - y, (y, yhat), axis, mask)
 
 
-def _zero(y: Float) -> Bool:
-    return np.asarray(y == 0)
-
-
 def mape(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
     """Mean of |y - yhat| / |y|, a fraction; pairs with y = 0 are left out (see `left_out`)."""
     y, yhat = _float(y), _float(yhat)
+    error = _error(y, yhat)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return _mean(np.abs((y - yhat) / y), (y, yhat), axis, mask, _zero(y))
+        np.divide(error, y, out=error)
+    return _mean(np.abs(error, out=error), (y, yhat), axis, mask, _zero(y))
 
 
 def smape(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
@@ -140,10 +150,12 @@ def smape(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None
     Source: Makridakis, Spiliotis, Assimakopoulos (2020), The M4 Competition, IJF 36 (there in per cent).
     """
     y, yhat = _float(y), _float(yhat)
-    size = np.abs(y) + np.abs(yhat)
+    error = _error(y, yhat)
+    size = np.asarray(np.abs(y) + np.abs(yhat))
+    size[size == 0] = 1.0  # the error above it is 0
     with np.errstate(invalid="ignore"):
-        terms = 2.0 * np.abs(y - yhat) / np.where(size == 0, 1.0, size)  # size 0: the error on top is 0
-    return _mean(terms, (y, yhat), axis, mask)
+        np.divide(np.abs(error, out=error), size, out=error)
+    return 2.0 * _mean(error, (y, yhat), axis, mask)
 
 
 def wape(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
@@ -152,17 +164,19 @@ def wape(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None)
     Source: Kolassa & Schuetz (2007), Advantages of the MAD/mean ratio over the MAPE, Foresight 6.
     """
     y, yhat = np.broadcast_arrays(_float(y), _float(yhat))
-    used = _present(mask, y, yhat)
-    return _ratio(_sum(np.abs(y - yhat), used, axis), _sum(np.abs(y), used, axis))
+    error = _error(y, yhat)
+    missed, size = _sums((np.abs(error, out=error), np.abs(y)), (y, yhat), axis, mask)
+    return _ratio(missed, size)
 
 
 def mase(y: ArrayLike, yhat: ArrayLike, *, scale: ArrayLike, axis: Axis = None, mask: Mask = None) -> Float:
-    """Mean of |y - yhat| / scale; scale is `seasonal_scale` of the history, broadcast to y; 0 or NaN: left out.
+    """Mean of |y - yhat| / scale; scale is `seasonal_scale` of the history, to broadcast; 0 or NaN: left out.
 
     Source: Hyndman & Koehler (2006), Another look at measures of forecast accuracy, IJF 22.
     """
     y, yhat = _float(y), _float(yhat)
-    return _scaled(np.abs(y - yhat), scale, (y, yhat), axis, mask)
+    error = _error(y, yhat)
+    return _scaled(np.abs(error, out=error), scale, (y, yhat), axis, mask)
 
 
 def rmsse(y: ArrayLike, yhat: ArrayLike, *, scale: ArrayLike, axis: Axis = None, mask: Mask = None) -> Float:
@@ -171,11 +185,8 @@ def rmsse(y: ArrayLike, yhat: ArrayLike, *, scale: ArrayLike, axis: Axis = None,
     Source: Makridakis, Spiliotis, Assimakopoulos (2022), M5 accuracy competition, IJF 38 (with season 1).
     """
     y, yhat = _float(y), _float(yhat)
-    return np.sqrt(_scaled(np.square(y - yhat), scale, (y, yhat), axis, mask))
-
-
-def _below(y: Float) -> Bool:
-    return np.asarray(y <= -1)
+    error = _error(y, yhat)
+    return np.sqrt(_scaled(np.square(error, out=error), scale, (y, yhat), axis, mask))
 
 
 def msle(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
@@ -189,20 +200,19 @@ def msle(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None)
 def r2(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
     """1 - sum (y - yhat)^2 / sum (y - mean of y)^2, pooled over `axis`; NaN where y does not vary there."""
     y, yhat = np.broadcast_arrays(_float(y), _float(yhat))
-    used = _present(mask, y, yhat)
-    count = used.sum(axis=axis, keepdims=True)
-    centre = _ratio(np.where(used, y, 0.0).sum(axis=axis, keepdims=True), count)
-    spread = _sum(np.square(y - centre), used, axis)
+    mean = _mean(y, (y, yhat), axis, mask, np.isnan(yhat))
+    error, around = _error(y, yhat), _error(y, mean if axis is None else np.expand_dims(mean, axis))
+    terms = (np.square(error, out=error), np.square(around, out=around), np.square(y))
+    missed, spread, size = _sums(terms, (y, yhat), axis, mask)
     # The mean of equal numbers may miss them by a rounding, and their spread is zero all the same.
-    rounding = _sum(np.square(y), used, axis) * (4 * np.finfo(float).eps) ** 2
-    return 1.0 - _ratio(_sum(np.square(y - yhat), used, axis), np.where(spread > rounding, spread, 0.0))
+    rounding = size * (4 * np.finfo(float).eps) ** 2
+    return 1.0 - _ratio(missed, np.where(spread > rounding, spread, 0.0))
 
 
 def cosine(y: ArrayLike, yhat: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
     """Cosine of the angle between y and yhat over `axis`, from -1 to 1; NaN where either is all zero."""
     y, yhat = np.broadcast_arrays(_float(y), _float(yhat))
-    used = _present(mask, y, yhat)
-    along, own, other = (_sum(product, used, axis) for product in (y * yhat, y * y, yhat * yhat))
+    along, own, other = _sums((y * yhat, y * y, yhat * yhat), (y, yhat), axis, mask)
     return _ratio(along, np.sqrt(own) * np.sqrt(other))
 
 
@@ -313,9 +323,9 @@ def seasonal_scale(history: ArrayLike, season: int = 1, *, axis: int = -1, power
 class Metric:
     """A score and what a table of scores must know of it.
 
-    `best` is what a perfect forecast gets, "level" the nominal coverage. `takes` says what follows y: yhat; yhat
-    and its quantile; yhat (..., q) and its quantiles; lower and upper, with `needs_level` also the level. `scale`
-    is the power of the `seasonal_scale` it divides by, 0 for none. `undefined` says for which y it has no term.
+    `best` is what a perfect forecast gets, "level" the nominal coverage. `takes` says what follows y: yhat;
+    yhat and its quantile; yhat (..., q) and its quantiles; lower and upper (also the level if `needs_level`).
+    `scale` is the power of the `seasonal_scale` it divides by, 0 for none; `undefined` marks y with no term.
     """
 
     function: Callable[..., Float]
@@ -332,28 +342,26 @@ class Metric:
         return self.best == 1.0
 
 
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {
-        "mae": Metric(mae),
-        "mse": Metric(mse),
-        "rmse": Metric(rmse),
-        "mape": Metric(mape, percent=True, undefined=_zero),
-        "smape": Metric(smape, percent=True),
-        "wape": Metric(wape, percent=True),
-        "mase": Metric(mase, scale=1),
-        "rmsse": Metric(rmsse, scale=2),
-        "msle": Metric(msle, undefined=_below),
-        "r2": Metric(r2, best=1.0),
-        "bias": Metric(bias),
-        "cosine": Metric(cosine, best=1.0),
-        "pinball": Metric(pinball, "quantile"),
-        "crps": Metric(crps, "quantiles"),
-        "coverage": Metric(coverage, "interval", best="level", percent=True),
-        "width": Metric(width, "interval"),
-        "winkler": Metric(winkler, "interval", needs_level=True),
-        "msis": Metric(msis, "interval", scale=1, needs_level=True),
-    }
-)
+METRICS: Mapping[str, Metric] = {
+    "mae": Metric(mae),
+    "mse": Metric(mse),
+    "rmse": Metric(rmse),
+    "mape": Metric(mape, percent=True, undefined=_zero),
+    "smape": Metric(smape, percent=True),
+    "wape": Metric(wape, percent=True),
+    "mase": Metric(mase, scale=1),
+    "rmsse": Metric(rmsse, scale=2),
+    "msle": Metric(msle, undefined=_below),
+    "r2": Metric(r2, best=1.0),
+    "bias": Metric(bias),
+    "cosine": Metric(cosine, best=1.0),
+    "pinball": Metric(pinball, "quantile"),
+    "crps": Metric(crps, "quantiles"),
+    "coverage": Metric(coverage, "interval", best="level", percent=True),
+    "width": Metric(width, "interval"),
+    "winkler": Metric(winkler, "interval", needs_level=True),
+    "msis": Metric(msis, "interval", scale=1, needs_level=True),
+}
 
 
 def metric(name: str) -> Metric:

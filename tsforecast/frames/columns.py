@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tsforecast.panel import Bool, Float, Int
 
-__all__ = ["Numbers", "Times", "encode", "features", "local_days", "numbers", "sorted_ids", "times", "to_utc"]
+__all__ = ["Numbers", "Times", "encode", "features", "local_days", "numbers", "sorted_ids", "times", "to_utc", "to_wall"]
 
 _PARTIAL = re.compile(r"\d{4}(-\d{2})?$")  # "2024" and "2024-05", which datetime.fromisoformat refuses
 
@@ -221,14 +221,19 @@ def local_days(stamps: NDArray[Any], tz: str) -> NDArray[Any] | None:
 
     A clock change at midnight moves that day's stamp; it still counts, and gets the wall time it stands for.
     """
-    index = pd.DatetimeIndex(stamps).tz_localize("UTC").tz_convert(tz).tz_localize(None)
-    wall = index.to_numpy().astype("datetime64[us]")
+    wall = to_wall(stamps, tz)
     days = wall.astype("datetime64[D]").astype("datetime64[us]")
     times_of_day, counts = np.unique(wall - days, return_counts=True)
     if len(times_of_day) <= 1:
         return wall
     meant = days + times_of_day[np.argmax(counts)]
     return meant if np.array_equal(to_utc(meant, tz), stamps) else None
+
+
+def to_wall(stamps: NDArray[Any], tz: str) -> NDArray[Any]:
+    """UTC stamps (N,) as the wall time of a zone."""
+    index = pd.DatetimeIndex(stamps).tz_localize("UTC").tz_convert(tz).tz_localize(None)
+    return index.to_numpy().astype("datetime64[us]")
 
 
 def to_utc(wall: NDArray[Any], tz: str) -> NDArray[Any]:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast import columns, frames, grids
+from tsforecast import frames
 from tsforecast.errors import DataError, Finding
-from tsforecast.frames import Table
+from tsforecast.frames import columns, grids
 from tsforecast.panel import Int, Names, Panel
 
 __all__ = ["as_panel", "read_panel"]

@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsforecast import columns, grids
-from tsforecast.columns import Numbers, Times
 from tsforecast.errors import ConfigError
 from tsforecast.forecast import STATUSES, Forecast
+from tsforecast.frames import columns as decode
+from tsforecast.frames import grids
+from tsforecast.frames.columns import Numbers, Times
+from tsforecast.frames.coming import future_times
 from tsforecast.panel import Float, Int, Names, Panel
 
-__all__ = ["Table", "forecast_table", "future_times", "grid_ahead", "native", "opened", "read", "series_column"]
+__all__ = ["Table", "forecast_table", "native", "opened", "read", "rows_table", "series_column"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,18 +94,18 @@ def read(
 
 
 def _ids(column: nw.Series[Any]) -> tuple[Int, NDArray[Any]]:
-    return columns.sorted_ids(column)
+    return decode.sorted_ids(column)
 
 
 def _times(column: nw.Series[Any], name: str) -> Times:
     try:
-        return columns.times(column)
+        return decode.times(column)
     except TypeError as cause:
         raise ConfigError(f"column {name!r} of type {column.dtype} cannot be read as times") from cause
 
 
 def _target(column: nw.Series[Any]) -> Numbers:
-    return columns.numbers(column)
+    return decode.numbers(column)
 
 
 def _demand(frame: nw.DataFrame[Any], wanted: Sequence[str]) -> None:
@@ -121,7 +123,7 @@ def _others(
     values: dict[str, Float] = {}
     categories: dict[str, tuple[str, ...]] = {}
     for name in wanted:
-        found = columns.features(frame[name])
+        found = decode.features(frame[name])
         if found is None:
             if asked:
                 raise ConfigError(f"column {name!r} of type {frame[name].dtype} is neither number, bool nor text")
@@ -130,28 +132,6 @@ def _others(
         if found[1] is not None:
             categories[str(name)] = found[1]
     return values, categories
-
-
-# --- coming stamps
-
-
-def grid_ahead(panel: Panel, h: int) -> NDArray[Any]:
-    """The panel's grid and the `h` stamps that follow it (P + h,)."""
-    if not len(panel.grid):
-        return panel.grid
-    return np.concatenate([panel.grid, grids.ahead(panel.freq, panel.grid[-1], h)])
-
-
-def future_times(panel: Panel, h: int) -> NDArray[Any]:
-    """The `h` stamps after each series' last row (n, h), in the panel's own time (see `Panel.tz`)."""
-    if panel.at is None:
-        return grid_ahead(panel, h)[panel.last[:, None] + np.arange(1, h + 1)]
-    last, back = np.unique(panel.last, return_inverse=True)
-    rows = [grids.ahead(panel.freq, panel.grid[position], h) for position in last]
-    return np.stack(rows)[back] if rows else np.empty((0, h), dtype=panel.grid.dtype)
-
-
-# --- tables out
 
 
 def series_column(values: Any, like: Panel, *, owner: Int | None = None) -> nw.Series[Any]:
@@ -167,7 +147,7 @@ def series_column(values: Any, like: Panel, *, owner: Int | None = None) -> nw.S
 
 def _stamps(values: NDArray[Any], like: Panel) -> nw.Series[Any]:
     if like.tz is not None and grids.is_coarse(like.freq):
-        values = columns.to_utc(values, str(like.tz))
+        values = decode.to_utc(values, str(like.tz))
     series = nw.new_series("", values.astype("datetime64[us]"), backend=like.kind)
     if like.time_unit == "date" and like.kind != "pandas":
         return series.cast(nw.Date())
@@ -191,6 +171,14 @@ def native(table: Mapping[str, Any], like: Panel) -> Any:
     return nw.from_dict(made, backend=like.kind).to_native()
 
 
+def rows_table(panel: Panel, owner: Int, times: NDArray[Any], values: Mapping[str, Any]) -> Any:
+    """A long table of the caller's kind: id of the series `owner` (rows,), time (rows,), named values (rows,)."""
+    table: dict[str, Any] = {}
+    if panel.names.id is not None:
+        table[panel.names.id] = series_column(panel.ids, panel, owner=owner)
+    return native(table | {panel.names.time: times} | dict(values), panel)
+
+
 def forecast_table(
     panel: Panel,
     forecast: Forecast,
@@ -205,12 +193,7 @@ def forecast_table(
     `times` (n, h) replaces the stamps after each series' last row.
     """
     n, h = forecast.point.shape
-    owner = np.repeat(np.arange(n), h)
-    table: dict[str, Any] = {}
-    if panel.names.id is not None:
-        table[panel.names.id] = series_column(panel.ids, panel, owner=owner)
-    table[panel.names.time] = (future_times(panel, h) if times is None else times).ravel()
-    table[alias] = forecast.point.ravel()
+    table: dict[str, Any] = {alias: forecast.point.ravel()}
     for q, level in enumerate(levels):
         assert forecast.lower is not None and forecast.upper is not None
         table[f"{alias}-lo-{level:g}"] = forecast.lower[:, :, q].ravel()
@@ -218,4 +201,5 @@ def forecast_table(
     if with_status:
         words = np.array(STATUSES, dtype=object)
         table["status"] = series_column(words, panel, owner=np.repeat(forecast.status.astype(np.int64), h))
-    return native(table, panel)
+    coming = future_times(panel, h) if times is None else times
+    return rows_table(panel, np.repeat(np.arange(n), h), coming.ravel(), table)

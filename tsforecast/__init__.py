@@ -1,0 +1,47 @@
+"""Forecasts for panels of time series: one table in, one table out."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "AR": "models.ar",
+    "ArtifactError": "errors",
+    "Climatology": "models.naive",
+    "ConfigError": "errors",
+    "Conformal": "intervals",
+    "DataError": "errors",
+    "DataWarning": "errors",
+    "Drift": "models.naive",
+    "FitError": "errors",
+    "FitWarning": "errors",
+    "Forecaster": "forecaster",
+    "FutureError": "errors",
+    "LagRegressor": "models.lag_regressor",
+    "LeakageWarning": "errors",
+    "MissingDependency": "errors",
+    "Naive": "models.naive",
+    "NotFittedError": "errors",
+    "Panel": "panel",
+    "SeasonalNaive": "models.naive",
+    "TsforecastError": "errors",
+    "TsforecastWarning": "errors",
+    "WindowMean": "models.naive",
+    "check": "findings",
+    "load": "registry",
+}
+
+__all__ = sorted([*_NAMES, "__version__"])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module 'tsforecast' has no attribute {name!r}")
+    return getattr(import_module(f"tsforecast.{_NAMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,77 @@
+"""The columns a model sees: past, known and calendar ones, text as indicators, in one fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+from tsforecast import frames
+from tsforecast.calendars.features import features
+from tsforecast.errors import ConfigError, listed
+from tsforecast.panel import Float, Panel
+
+__all__ = ["ahead", "prepare"]
+
+
+def prepare(panel: Panel, past: Sequence[str], known: Sequence[str], words: Sequence[str]) -> Panel:
+    """The panel with the columns of a model alone: past, then known (both with text expanded), then calendar."""
+    if not (past or known or words):
+        return panel if not panel.column_names else panel.with_columns(np.empty((len(panel.y), 0)), (), 0)
+    doubled = set(past) & set(known)
+    if doubled:
+        raise ConfigError(f"columns are both past and known: {listed(sorted(doubled))}; name each once")
+    parts: list[Float] = []
+    names: list[str] = []
+    n_past = 0
+    for name in (*past, *known):
+        values, labels = expanded(_column(panel, name), name, panel)
+        parts.append(values)
+        names += labels
+        n_past += len(labels) if name in past else 0
+    if words:
+        values, labels_ = features(panel.grid, tuple(words), freq=panel.freq)
+        owner = np.repeat(np.arange(len(panel)), panel.lengths)
+        rows = np.repeat(panel.start - np.concatenate([[0], np.cumsum(panel.lengths)[:-1]]), panel.lengths)
+        rows = rows + np.arange(len(owner))
+        block = np.full((len(panel.y), values.shape[1]), np.nan)
+        block[rows] = values[panel.position(rows, owner)]
+        parts.append(block)
+        names += labels_
+    return panel.with_columns(np.concatenate(parts, axis=1), names, n_past)
+
+
+def ahead(panel: Panel, known: Sequence[str], words: Sequence[str], h: int, future: Any) -> Float:
+    """Values (n, h, k) of the known and calendar columns for the h steps after each series, as `prepare` orders them."""
+    parts: list[Float] = [np.empty((len(panel), h, 0))]
+    if known:
+        raw = frames.known_ahead(panel.replace(column_names=tuple(known), n_past=0), future, h)
+        for j, name in enumerate(known):
+            parts.append(expanded(raw[:, :, j], name, panel)[0])
+    if words:
+        times = frames.future_times(panel, h)
+        unique, where = np.unique(times, return_inverse=True)
+        values, _ = features(unique, tuple(words), freq=panel.freq)
+        parts.append(values[where.reshape(times.shape)])
+    return np.concatenate(parts, axis=2)
+
+
+def expanded(values: Float, name: str, panel: Panel) -> tuple[Float, list[str]]:
+    """A column (...) as (..., 1), or one indicator a label (..., c) where it is text; NaN stays NaN."""
+    labels = panel.categories.get(name)
+    if labels is None:
+        return values[..., None], [name]
+    hot = (values[..., None] == np.arange(len(labels))).astype(float)
+    hot[np.isnan(values)] = np.nan
+    return hot, [f"{name}={label}" for label in labels]
+
+
+def _column(panel: Panel, name: str) -> Float:
+    if name not in panel.column_names:
+        near = get_close_matches(name, panel.column_names, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        there = listed(panel.column_names, 20) or "none besides id, time and target"
+        raise ConfigError(f"the data has no column {name!r}{hint} (columns: {there})")
+    return panel.column(name)

@@ -1,0 +1,265 @@
+"""Forecaster: the interface. A public shell that checks once, and the few pure methods that a family writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from tsforecast import design, failures, frames, growth, paths
+from tsforecast.errors import ConfigError, NotFittedError
+from tsforecast.findings import as_panel
+from tsforecast.forecast import STATUSES, Forecast
+from tsforecast.intervals import Conformal, checked_levels, groups_of, radius
+from tsforecast.panel import Float, Int, Panel
+from tsforecast.parameters import Parameters
+from tsforecast.rolling import Memory, Roll, State, rolled
+
+__all__ = ["Forecaster"]
+
+
+@dataclass(eq=False, repr=False)
+class Forecaster(Parameters):
+    """Base of all forecasters: parameters are fields, fitted state is a value, families write `_fit` and `_predict`."""
+
+    alias: str | None = field(default=None, kw_only=True)
+    past: Sequence[str] = field(default=(), kw_only=True)
+    known: Sequence[str] = field(default=(), kw_only=True)
+    calendar: Sequence[str] | str = field(default=(), kw_only=True)
+    intervals: Literal["auto"] | Conformal = field(default="auto", kw_only=True)
+    lower: float | None = field(default=None, kw_only=True)
+    upper: float | None = field(default=None, kw_only=True)
+    on_error: Literal["raise", "fallback", "skip"] = field(default="raise", kw_only=True)
+    fallback: Any = field(default=None, kw_only=True)
+    seed: int = field(default=0, kw_only=True)
+
+    needs: ClassVar[Any] = "series"
+    """What one fit or predict must see together: "series", ("group", column) or "panel"."""
+    has_intervals: ClassVar[bool] = False
+    """Whether `_predict` fills lower and upper itself."""
+    uses_columns: ClassVar[bool] = True
+    """Whether past, known and calendar columns can enter the model."""
+
+    # What a family writes. All of it is pure: nothing is read but the arguments, nothing is changed.
+
+    def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
+        """Parameters of all n series; a series that cannot be fitted gets NaN, never an exception."""
+        raise TypeError(f"{type(self).__name__} does not define _fit")
+
+    def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
+        """Forecast of the h steps after each span; row `panel.series[i]` of the state belongs to span i."""
+        raise TypeError(f"{type(self).__name__} does not define _predict")
+
+    def _fit_windows(self, panel: Panel, cutoffs: Int, h: int | None) -> State:
+        """Parameters of the spans that end at cutoffs (w, n), window-major; overridden where work can be shared."""
+        many = panel.cut(cutoffs)
+        many = many.replace(series=np.arange(len(many), dtype=np.int64))
+        return self._fit(many, h, Memory(many, h or 1))
+
+    def _check(self, panel: Panel, h: int | None) -> None:
+        """ConfigError for parameters that cannot work, whatever the values in the data."""
+
+    def _rows_needed(self, panel: Panel) -> int:
+        """Observed rows that a series must have to be fitted."""
+        return 1
+
+    def _keep(self, state: State) -> int | None:
+        """Last rows of each series that forecasts need; None for all."""
+        return None
+
+    def _simulate(self, state: State, panel: Panel, h: int, known: Float, draws: Float) -> Float | None:
+        """Sample paths (n, h, p) from standard normal `draws` (n, h, p); None where a family has no such road."""
+        return None
+
+    # Pure steps on prepared panels: what rolling calls.
+
+    @property
+    def name(self) -> str:
+        """Column name of the forecasts: the alias, or the class name."""
+        return self.alias or type(self).__name__
+
+    @property
+    def conformal(self) -> Conformal | None:
+        """The conformal recipe in force, or None where the family's own intervals are."""
+        if isinstance(self.intervals, Conformal):
+            return self.intervals
+        return None if self.has_intervals else Conformal()
+
+    @property
+    def calendar_words(self) -> tuple[str, ...]:
+        """Calendar words as a tuple, also where one string was given."""
+        return (self.calendar,) if isinstance(self.calendar, str) else tuple(self.calendar)
+
+    def design(self, panel: Panel) -> Panel:
+        """The panel with the columns of this model alone: past, then known, then calendar."""
+        return design.prepare(panel, tuple(self.past), tuple(self.known), self.calendar_words)
+
+    def learn(self, panel: Panel, h: int | None) -> State:
+        """Fitted state of a prepared panel: the family's parameters and, given h, conformal errors."""
+        state: State = {"fit": self._fit(panel, h, Memory(panel, h or 1))}
+        if self.conformal is not None and h is not None:
+            state["errors"] = self._calibrated(panel, self.conformal.origins(panel.last, h), h)
+        return state
+
+    def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
+        """Fitted state of the spans that end at cutoffs (w, n), window-major; no origin is calibrated twice."""
+        state: State = {"fit": self._fit_windows(panel, cutoffs, h)}
+        if self.conformal is not None and calibrate:
+            last = np.minimum(cutoffs, panel.last)
+            wanted = np.stack([self.conformal.origins(row, h) for row in last])  # (w, c, n)
+            flat, where = np.unique(wanted.reshape(-1, len(panel)), axis=0, return_inverse=True)
+            errors = self._calibrated(panel, flat, h)[:, where.reshape(len(cutoffs), -1)]  # (n, w, c, h)
+            state["errors"] = errors.swapaxes(0, 1).reshape(-1, *errors.shape[2:])
+        return state
+
+    def _calibrated(self, panel: Panel, cutoffs: Int, h: int) -> Float:
+        quiet = self.copy(intervals="auto", on_error="skip")
+        return rolled(quiet, panel, cutoffs, h=h).errors.swapaxes(0, 1)
+
+    def forecast(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
+        """Forecast of a prepared panel: the family's, then intervals, failures and fallback, bounds."""
+        recipe = self.conformal
+        out = self._predict(state["fit"], panel, h, known, levels if recipe is None else ())
+        if levels and recipe is not None:
+            errors = state["errors"][panel.series, :, :h]
+            width = radius(errors, levels, groups_of(recipe.pool, panel.static, len(panel)), panel.ids)
+            out = out.replace(lower=out.point[..., None] - width, upper=out.point[..., None] + width)
+        out = failures.settle(out, panel, levels, name=self.name, on_error=self.on_error, rescue=self._rescue)
+        if panel.repaired is not None:
+            repaired = panel.repaired & (out.status == STATUSES.index("ok"))
+            out = out.replace(status=np.where(repaired, STATUSES.index("repaired"), out.status).astype(np.int8))
+        return out.clipped(self.lower, self.upper)
+
+    def _rescue(self, panel: Panel, h: int, levels: Sequence[float]) -> Forecast:
+        if self.fallback is None:
+            return failures.seasonal_stand_in(panel, h, levels)
+        plain = self.fallback.design(panel.replace(series=np.arange(len(panel), dtype=np.int64)))
+        known = np.empty((len(panel), h, plain.columns.shape[1] - plain.n_past))
+        state = self.fallback._fit(plain, h, Memory(plain, h))
+        rescued: Forecast = self.fallback._predict(state, plain, h, known, levels)
+        return rescued
+
+    # The public shell.
+
+    def fit(self, data: Any, *, h: int | None = None, static: Any = None) -> Self:
+        """Fit on a table (unique_id, ds, y) or a Panel; `h` tells what is fitted per horizon (direct, conformal).
+
+        DataError lists findings in the data, ConfigError parameters that cannot work.
+        """
+        panel = as_panel(data, static)
+        self._validate(h)
+        prepared = self.design(panel)
+        self._check(prepared, h)
+        failures.check_lengths(prepared, self._rows_needed(prepared), self.name, self.on_error)
+        state = self.learn(prepared, h)
+        self.panel_, self.state_, self.h_ = prepared, state, h
+        return self
+
+    def predict(
+        self,
+        h: int | None = None,
+        *,
+        future: Any = None,
+        levels: Sequence[float] = (),
+        static: Any = None,
+        aggregate: str | None = None,
+    ) -> Any:
+        """Table of forecasts for the h rows after each series: id, time, `name`, `name-lo-80`, `name-hi-80`, [status].
+
+        `future` holds the known columns for those rows (FutureError where it lacks any). `aggregate="W"` gives sums
+        over calendar periods, their intervals from joint sample paths.
+        """
+        panel, steps, levels = self._ready(), self._horizon(h), checked_levels(levels)
+        if levels and self.conformal is not None and "errors" not in self.state_:
+            raise ConfigError(f"{self.name}: conformal intervals need the horizon at fit: fit(data, h={steps})")
+        known = design.ahead(panel, tuple(self.known), self.calendar_words, steps, future)
+        if aggregate is not None:
+            return paths.totals(self, panel, steps, known, levels, aggregate)
+        out = self.forecast(self.state_, panel, steps, known, levels)
+        times = frames.future_times(panel, steps)
+        return frames.forecast_table(
+            panel, out, alias=self.name, levels=levels, with_status=self.on_error != "raise", times=times
+        )
+
+    def simulate(self, n_paths: int = 100, h: int | None = None, *, future: Any = None) -> Any:
+        """Table of sample paths: id, time, `name-path-1` ... `name-path-{n_paths}`; seeded a series by its id."""
+        panel, steps = self._ready(), self._horizon(h)
+        known = design.ahead(panel, tuple(self.known), self.calendar_words, steps, future)
+        drawn = paths.draw(self, panel, steps, known, n_paths)
+        columns = {f"{self.name}-path-{p + 1}": drawn[:, :, p].reshape(-1) for p in range(n_paths)}
+        owner = np.repeat(np.arange(len(panel)), steps)
+        return frames.rows_table(panel, owner, frames.future_times(panel, steps).ravel(), columns)
+
+    def fitted(self) -> Any:
+        """Table of one-step in-sample values: id, time, y, `name`, residual; NaN where a model has no value yet."""
+        return paths.fitted(self, self._ready())
+
+    def update(self, data: Any, *, revised: Literal["raise", "replace"] = "raise") -> Self:
+        """Append newer rows under the same parameters; ids never seen are fitted, and listed in `updated_`.
+
+        Overlapping rows must agree with those known, or DataError; `revised="replace"` takes the new values.
+        """
+        panel, fresh = growth.extended(self._ready(), self.design(as_panel(data)), revised)
+        state = self.state_
+        if fresh.any():
+            state = growth.joined(state, self.learn(panel.take(fresh), self.h_), int((~fresh).sum()), int(fresh.sum()))
+        self.panel_, self.state_, self.updated_ = panel, state, tuple(panel.ids[fresh])
+        return self
+
+    def make_future(self, h: int | None = None) -> Any:
+        """Skeleton of the `future` table: id and time of the h rows after each series."""
+        return frames.make_future(self._ready(), self._horizon(h))
+
+    def missing_future(self, h: int | None = None, future: Any = None) -> Any:
+        """Rows (id, time) that `future` still lacks for the next h rows."""
+        return frames.missing_future(self._known_only(), self._horizon(h), future)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, parameters and the columns that enter the model, in order."""
+        panel = self._ready()
+        return {
+            "name": self.name,
+            "params": self.get_params(deep=False),
+            "past": list(panel.column_names[: panel.n_past]),
+            "known": list(panel.known_names),
+        }
+
+    def save(self, path: Any) -> None:
+        """Write the fitted model to one file; `tsforecast.load(path)` gives it back in any process."""
+        growth.save(self, self._ready(), path)
+
+    def _ready(self) -> Panel:
+        panel: Panel | None = getattr(self, "panel_", None)
+        if panel is None:
+            raise NotFittedError(f"{self.name} is not fitted yet: call fit(data) first")
+        return panel
+
+    def _horizon(self, h: int | None) -> int:
+        steps = self.h_ if h is None else h
+        if steps is None or steps < 1:
+            raise ConfigError(f"{self.name}: say how far to forecast: predict(h=...), a whole number >= 1, got {h}")
+        if self.h_ is not None and steps > self.h_ and ("errors" in self.state_ or self.needs_h):
+            raise ConfigError(f"{self.name} was fitted for h={self.h_}; fit(data, h={steps}) reaches farther")
+        return int(steps)
+
+    def _validate(self, h: int | None) -> None:
+        choices = ("raise", "fallback", "skip")
+        if self.on_error not in choices:
+            raise ConfigError(f"on_error must be one of {', '.join(choices)}, got {self.on_error!r}")
+        if not (self.intervals == "auto" or isinstance(self.intervals, Conformal)):
+            raise ConfigError(f'intervals must be "auto" or Conformal(...), got {self.intervals!r}')
+        if not self.uses_columns and (self.past or self.known or self.calendar):
+            raise ConfigError(f"{type(self).__name__} uses no columns: leave past, known and calendar empty")
+        if self.needs_h and h is None:
+            raise ConfigError(f"{self.name} is fitted for a horizon: fit(data, h=...)")
+        if h is not None and (isinstance(h, bool) or int(h) != h or h < 1):
+            raise ConfigError(f"h must be a whole number >= 1, got {h!r}")
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            raise ConfigError(f"lower={self.lower} is above upper={self.upper}")
+
+    @property
+    def needs_h(self) -> bool:
+        """Whether the horizon must be known at fit."""
+        return False

@@ -1,0 +1,198 @@
+"""Fitted models over time: rows appended to a panel, states joined, models kept in files."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tsforecast import artifact
+from tsforecast.errors import ArtifactError, ConfigError, DataError, Finding
+from tsforecast.panel import Bool, Names, Panel
+
+if TYPE_CHECKING:
+    from tsforecast.forecaster import Forecaster
+
+__all__ = ["extended", "joined", "panel_from", "panel_state", "plain", "save"]
+
+
+def extended(old: Panel, new: Panel, revised: Literal["raise", "replace"]) -> tuple[Panel, Bool]:
+    """The panel with newer rows appended, and which of its series are new (n,).
+
+    Equal overlap is ignored; DataError names rows that changed unless `revised="replace"`.
+    """
+    if new.freq != old.freq or (old.at is None) != (new.at is None):
+        raise ConfigError(f"the new rows have frequency {new.freq!r}, the model was fitted on {old.freq!r}")
+    grid = np.unique(np.concatenate([old.grid, new.grid]))
+    ids = np.concatenate([old.ids, new.ids[~np.isin(new.ids, old.ids)]])
+    place = {name: i for i, name in enumerate(ids)}
+    p = len(grid)
+    keys, rows = [], []
+    for panel in (old, new):
+        owner = np.repeat(np.arange(len(panel)), panel.lengths)
+        inside = np.concatenate([np.arange(a, b) for a, b in zip(panel.start, panel.stop, strict=True)] or [[]])
+        inside = inside.astype(np.int64)
+        at = np.searchsorted(grid, panel.grid[panel.position(inside, owner)])
+        mine = np.array([place[name] for name in panel.ids], dtype=np.int64)
+        keys.append(mine[owner] * p + at)
+        rows.append(inside)
+    both, mine_at, theirs_at = np.intersect1d(keys[0], keys[1], return_indices=True)
+    _check_revisions(old, new, rows[0][mine_at], rows[1][theirs_at], both, ids, grid, revised)
+    late = np.zeros(len(keys[1]), bool) if revised == "raise" else np.ones(len(keys[1]), bool)
+    late |= ~np.isin(keys[1], keys[0])
+    kept = ~np.isin(keys[0], keys[1][late])
+    key = np.concatenate([keys[0][kept], keys[1][late]])
+    y = np.concatenate([old.y[rows[0][kept]], new.y[rows[1][late]]])
+    columns = np.concatenate([old.columns[rows[0][kept]], new.columns[rows[1][late]]])
+    return _assembled(old, ids, grid, key, y, columns), np.arange(len(ids)) >= len(old)
+
+
+def _check_revisions(
+    old: Panel, new: Panel, mine: Any, theirs: Any, keys: Any, ids: Any, grid: Any, revised: str
+) -> None:
+    if revised not in ("raise", "replace"):
+        raise ConfigError(f'revised must be "raise" or "replace", got {revised!r}')
+    changed = ~np.isclose(old.y[mine], new.y[theirs], rtol=0, atol=0, equal_nan=True)
+    if revised == "raise" and changed.any():
+        where = keys[changed]
+        first = int(where[0]) // len(grid)
+        same = where[where // len(grid) == first]
+        raise DataError(
+            f"update: {int(changed.sum())} rows differ from those the model knows",
+            [
+                Finding(
+                    "TSF-REVISED",
+                    "values changed",
+                    series=ids[first],
+                    column=old.names.target,
+                    when=tuple(grid[same % len(grid)][:5]),
+                    count=len(same),
+                    fix='leave them out, or update(data, revised="replace")',
+                )
+            ],
+        )
+
+
+def _assembled(old: Panel, ids: Any, grid: Any, key: Any, y: Any, columns: Any) -> Panel:
+    """A panel from rows with keys id * P + position; gaps become NaN rows unless the panel ignores gaps."""
+    order = np.argsort(key, kind="stable")
+    owner, at = np.divmod(key[order], len(grid))
+    first = np.searchsorted(owner, np.arange(len(ids)))
+    last = np.searchsorted(owner, np.arange(len(ids)), side="right") - 1
+    if old.at is not None:
+        return old.replace(
+            ids=ids, start=first, stop=last + 1, y=y[order], columns=columns[order], grid=grid, at=at,
+            offset=np.zeros(len(ids), np.int64), series=np.arange(len(ids)), excluded=None, weights=None,
+            repaired=None,
+        )  # fmt: skip
+    lengths = np.where(last >= first, at[last] - at[np.minimum(first, len(at) - 1)] + 1, 0)
+    stop = np.cumsum(lengths)
+    start = stop - lengths
+    offset = at[np.minimum(first, len(at) - 1)] - start
+    block = np.full(int(lengths.sum()), np.nan)
+    wide = np.full((len(block), columns.shape[1]), np.nan)
+    block[at - offset[owner]], wide[at - offset[owner]] = y[order], columns[order]
+    return old.replace(
+        ids=ids, start=start, stop=stop, y=block, columns=wide, grid=grid, offset=offset,
+        series=np.arange(len(ids)), excluded=None, weights=None, repaired=None,
+    )  # fmt: skip
+
+
+def joined(old: Any, new: Any, n_old: int, n_new: int) -> Any:
+    """Two states of n_old and n_new series as one: arrays with the series on their first axis are put end to end."""
+    if isinstance(old, dict):
+        return {key: joined(value, new[key], n_old, n_new) for key, value in old.items()}
+    if isinstance(old, np.ndarray) and old.ndim and len(old) == n_old and len(new) == n_new:
+        return np.concatenate([old, new])
+    return old
+
+
+def save(model: Forecaster, panel: Panel, path: Any) -> None:
+    """Write a fitted model to one file: parameters, fitted arrays, and the last rows that forecasts need."""
+    keep = model._keep(model.state_["fit"])
+    state = {
+        "model": model.state_,
+        "panel": panel_state(panel if keep is None else panel.tail(keep)),
+        "h": model.h_,
+    }
+    params = {name: plain(value) for name, value in model.get_params(deep=False).items()}
+    artifact.write(path, type(model).__name__, params, state, {})
+
+
+def plain(value: Any) -> Any:
+    """A parameter as plain values; nested forecasters and recipes as {"class": ..., "params": ...}."""
+    if hasattr(value, "get_params"):
+        inner = {name: plain(v) for name, v in value.get_params(deep=False).items()}
+        return {"class": type(value).__name__, "params": inner}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            "class": type(value).__name__,
+            "params": {f.name: plain(getattr(value, f.name)) for f in fields(value)},
+        }
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(v) for v in value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise ArtifactError(f"a parameter of type {type(value).__name__} cannot be saved: {value!r}")
+
+
+def panel_state(panel: Panel) -> dict[str, Any]:
+    """The rows of the spans alone, as named arrays."""
+    lengths = panel.lengths
+    owner = np.repeat(np.arange(len(panel)), lengths)
+    stop = np.cumsum(lengths)
+    rows = np.arange(int(lengths.sum())) - np.repeat(stop - lengths, lengths) + np.repeat(panel.start, lengths)
+    position = panel.position(rows, owner)
+    low = int(position.min(initial=len(panel.grid) - 1)) if len(rows) else 0
+    grid = panel.grid[low:]
+    ids = panel.ids
+    return {
+        "ids": ids.astype(np.int64) if all(isinstance(i, (int, np.integer)) for i in ids) else ids.astype(str),
+        "lengths": lengths,
+        "y": panel.y[rows],
+        "columns": panel.columns[rows],
+        "names": list(panel.column_names),
+        "n_past": panel.n_past,
+        "categories": {name: list(labels) for name, labels in panel.categories.items()},
+        "position": position - low,
+        "ragged": panel.at is not None,
+        "grid": grid.astype("datetime64[us]").astype(np.int64) if grid.dtype.kind == "M" else grid,
+        "dated": grid.dtype.kind == "M",
+        "series": panel.series,
+        "freq": panel.freq if isinstance(panel.freq, (str, int)) else panel.freq.freqstr,
+        "tz": None if panel.tz is None else str(panel.tz),
+        "kind": panel.kind,
+        "table": list(panel.names),
+        "static": {k: np.asarray(v) if v.dtype.kind in "fiub" else v.astype(str) for k, v in panel.static.items()},
+    }
+
+
+def panel_from(state: dict[str, Any]) -> Panel:
+    """The panel that `panel_state` wrote."""
+    stop = np.cumsum(state["lengths"])
+    start = stop - state["lengths"]
+    position = state["position"]
+    first = position[np.minimum(start, max(len(position) - 1, 0))] if len(position) else start
+    grid = state["grid"].view("datetime64[us]") if state["dated"] else state["grid"]
+    return Panel(
+        ids=state["ids"].astype(object),
+        start=start,
+        stop=stop,
+        y=state["y"],
+        grid=grid,
+        offset=first - start,
+        columns=state["columns"],
+        column_names=tuple(state["names"]),
+        n_past=state["n_past"],
+        categories={name: tuple(labels) for name, labels in state["categories"].items()},
+        static=state["static"],
+        at=position if state["ragged"] else None,
+        series=state["series"],
+        freq=state["freq"],
+        tz=state["tz"],
+        kind=state["kind"],
+        names=Names(*state["table"]),
+    )

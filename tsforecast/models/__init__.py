@@ -1,0 +1,1 @@
+"""Leaf families of forecasters; none imports another."""

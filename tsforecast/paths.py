@@ -1,0 +1,94 @@
+"""Sample paths, sums over calendar periods, and one-step in-sample values of any forecaster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsforecast import frames
+from tsforecast.errors import ConfigError
+from tsforecast.panel import Float, Panel
+from tsforecast.windows import generators
+
+if TYPE_CHECKING:
+    from tsforecast.forecaster import Forecaster
+
+__all__ = ["draw", "fitted", "totals"]
+
+PATHS = 1000
+SPANS = 200_000
+
+
+def draw(model: Forecaster, panel: Panel, h: int, known: Float, n_paths: int) -> Float:
+    """Sample paths (n, h, p): the family's own, or the point plus whole error paths drawn from calibration origins.
+
+    Drawing an origin's errors together keeps their dependence over the horizon. ConfigError without either.
+    """
+    if n_paths < 1:
+        raise ConfigError(f"n_paths must be at least 1, got {n_paths}")
+    randoms = list(generators(panel.ids, model.seed))
+    if model.conformal is None:
+        normal = np.stack([g.standard_normal((h, n_paths)) for g in randoms])
+        own = model._simulate(model.state_["fit"], panel, h, known, normal)
+        if own is not None:
+            return np.clip(own, model.lower, model.upper)
+    if "errors" not in model.state_:
+        raise ConfigError(f"{model.name}: paths need the horizon at fit: fit(data, h={h})")
+    errors = model.state_["errors"][panel.series, :, :h]  # (n, c, h)
+    point = model.forecast(model.state_, panel, h, known, ()).point
+    whole = np.isfinite(errors).all(axis=2)
+    if not whole.any(axis=1).all():
+        raise ConfigError(f"{model.name}: some series have no complete error path; give more history")
+    out = np.empty((len(panel), h, n_paths))
+    for i, g in enumerate(randoms):
+        out[i] = point[i][:, None] + errors[i, g.choice(np.nonzero(whole[i])[0], n_paths)].T
+    return np.clip(out, model.lower, model.upper)
+
+
+def totals(model: Forecaster, panel: Panel, h: int, known: Float, levels: Sequence[float], period: str) -> Any:
+    """Table of horizon sums by calendar period: id, period start, rows summed, `name`, its intervals.
+
+    The point sums the point forecasts; intervals are quantiles of summed sample paths.
+    """
+    point = model.forecast(model.state_, panel, h, known, ()).point
+    groups, starts = frames.periods(frames.future_times(panel, h), period)  # (n, h) numbers, (g,) first days
+    member = groups[:, :, None] == np.arange(len(starts))
+    rows = member.sum(axis=1)
+    there = rows > 0
+    columns: dict[str, Any] = {"rows": rows[there], model.name: np.einsum("nh,nhg->ng", point, member)[there]}
+    if levels:
+        sums = np.einsum("nhp,nhg->ngp", draw(model, panel, h, known, PATHS), member)
+        for level in levels:
+            low, high = np.quantile(sums, [0.5 - level / 200, 0.5 + level / 200], axis=2)
+            columns[f"{model.name}-lo-{level:g}"], columns[f"{model.name}-hi-{level:g}"] = (
+                low[there],
+                high[there],
+            )
+    owner = np.nonzero(there)[0]
+    return frames.rows_table(panel, owner, starts[np.nonzero(there)[1]], columns)
+
+
+def fitted(model: Forecaster, panel: Panel) -> Any:
+    """Table id, time, y, `name`, residual: one-step values under the fitted parameters, each from rows before its own."""
+    value = np.full(len(panel.y), np.nan)
+    longest = int(panel.lengths.max(initial=0))
+    known = panel.columns[:, panel.n_past :]
+    chunk = max(1, SPANS // max(1, len(panel)))
+    for first in range(1, longest, chunk):
+        ends = np.arange(first, min(first + chunk, longest))
+        many = panel.take(np.tile(np.arange(len(panel)), len(ends)))
+        stop = many.start + np.repeat(ends, len(panel))
+        spans = many.replace(stop=stop).take(stop < many.stop)
+        point = model._predict(model.state_["fit"], spans, 1, known[spans.stop][:, None, :], ()).point[:, 0]
+        value[spans.stop] = np.clip(point, model.lower, model.upper)
+    rows = np.concatenate([np.arange(a, b) for a, b in zip(panel.start, panel.stop, strict=True)] or [[]])
+    rows = rows.astype(np.int64)
+    owner = np.repeat(np.arange(len(panel)), panel.lengths)
+    columns = {
+        panel.names.target: panel.y[rows],
+        model.name: value[rows],
+        "residual": (panel.y - value)[rows],
+    }
+    return frames.rows_table(panel, owner, panel.grid[panel.position(rows, owner)], columns)

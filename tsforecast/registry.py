@@ -1,0 +1,69 @@
+"""The one literal table of names -> forecasters and recipes, for model files, jobs and the command line."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from tsforecast import artifact
+from tsforecast.errors import ArtifactError, ConfigError
+from tsforecast.growth import panel_from
+
+__all__ = ["FORECASTERS", "build", "find", "load"]
+
+FORECASTERS = {
+    "AR": "tsforecast.models.ar",
+    "Climatology": "tsforecast.models.naive",
+    "Drift": "tsforecast.models.naive",
+    "LagRegressor": "tsforecast.models.lag_regressor",
+    "Naive": "tsforecast.models.naive",
+    "SeasonalNaive": "tsforecast.models.naive",
+    "WindowMean": "tsforecast.models.naive",
+}
+_RECIPES = {"Conformal": "tsforecast.intervals"}
+
+
+def find(name: str) -> type:
+    """The forecaster class of that name; ConfigError lists the choices."""
+    if name not in FORECASTERS:
+        near = get_close_matches(name, FORECASTERS, 1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"no forecaster {name!r}{hint} (there are {', '.join(FORECASTERS)})")
+    found: type = getattr(import_module(FORECASTERS[name]), name)
+    return found
+
+
+def build(name: str, params: dict[str, Any]) -> Any:
+    """A forecaster by name with these parameters; ConfigError names an unknown one and the nearest valid one."""
+    made = find(name)
+    valid = made().get_params(deep=False)
+    for key in params:
+        if key not in valid:
+            near = get_close_matches(key, valid, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{name} has no parameter {key!r}{hint} (it has {', '.join(valid)})")
+    return made(**params)
+
+
+def load(path: Any) -> Any:
+    """The fitted model that `save` wrote; ArtifactError where the file is damaged or from elsewhere."""
+    kept = artifact.read(path)
+    if kept.key not in FORECASTERS:
+        raise ArtifactError(f"{path}: holds a {kept.key!r}, which this version does not know")
+    try:
+        model = find(kept.key)(**{name: _revived(value) for name, value in kept.params.items()})
+        model.panel_ = panel_from(kept.state["panel"])
+        model.state_, model.h_ = kept.state["model"], kept.state["h"]
+    except (KeyError, TypeError, ValueError, IndexError) as cause:
+        raise ArtifactError(f"{path}: its content does not fit a {kept.key}: {cause}") from cause
+    return model
+
+
+def _revived(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"class", "params"}:
+        params = {name: _revived(inner) for name, inner in value["params"].items()}
+        if value["class"] in _RECIPES:
+            return getattr(import_module(_RECIPES[value["class"]]), value["class"])(**params)
+        return find(value["class"])(**params)
+    return value

@@ -1,0 +1,211 @@
+"""Rolling origins: which rows each forecast may see, and what was already fitted for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.errors import ConfigError
+from tsforecast.forecast import Forecast
+from tsforecast.panel import Float, Int, Panel
+
+__all__ = ["Member", "Memory", "Roll", "Rolled", "origins", "roll", "rolled"]
+
+State = dict[str, Any]
+SPANS = 100_000  # spans (window x series) held at once: bounds memory, changes no bit of a result
+
+
+class Member(Protocol):
+    """What rolling asks of a forecaster: pure steps on prepared panels."""
+
+    needs: Any
+
+    def design(self, panel: Panel) -> Panel: ...
+    def learn(self, panel: Panel, h: int | None) -> State: ...
+    def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State: ...
+    def forecast(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rolled:
+    """Forecasts at w origins: cutoffs and trained (w, n) grid positions; point, actual (w, n, h);
+    lower, upper (w, n, h, q) or None; status (w, n); seconds of the whole."""
+
+    cutoffs: Int
+    trained: Int
+    point: Float
+    lower: Float | None
+    upper: Float | None
+    actual: Float
+    status: NDArray[np.int8]
+    seconds: float
+
+    @property
+    def errors(self) -> Float:
+        """Actual minus point (w, n, h); NaN where either is missing."""
+        return self.actual - self.point
+
+
+Roll = Callable[[Any, Int], Rolled]
+
+
+def origins(
+    panel: Panel,
+    *,
+    h: int,
+    windows: int = 1,
+    step: int | None = None,
+    gap: int = 0,
+    align: Literal["time", "end"] = "time",
+) -> Int:
+    """Cutoffs (w, n) as grid positions, oldest first, the last with exactly `gap + h` rows after it.
+
+    `align="time"` cuts every series at the same date, `align="end"` each at its own end. ConfigError where the
+    first cutoff would leave no series with a row.
+    """
+    stride = h if step is None else step
+    for name, value, least in (("h", h, 1), ("windows", windows, 1), ("step", stride, 1), ("gap", gap, 0)):
+        if value < least:
+            raise ConfigError(f"{name} must be at least {least}, got {value}")
+    last = panel.last
+    end = last if align == "end" else np.full(len(panel), last.max(initial=0), dtype=np.int64)
+    cutoffs = end[None, :] - (gap + h) - stride * np.arange(windows - 1, -1, -1)[:, None]
+    if not np.any(panel.upto(cutoffs[0]).lengths > 0):
+        longest = int(panel.lengths.max(initial=0))
+        raise ConfigError(
+            f"{windows} windows of h={h} with step={stride}, gap={gap} need more than "
+            f"{gap + h + stride * (windows - 1)} rows before the end; the longest series has {longest}"
+        )
+    return cutoffs.astype(np.int64)
+
+
+def roll(
+    model: Member,
+    panel: Panel,
+    cutoffs: Int,
+    *,
+    h: int,
+    gap: int = 0,
+    refit: bool | int = True,
+    input_size: int | None = None,
+    levels: Sequence[float] = (),
+) -> Rolled:
+    """Forecasts of `model` from each cutoff (w,) or (w, n), seeing only rows at or before it.
+
+    `refit=True` fits at every origin, `False` once at the first, k at every k-th; `input_size` caps the rows a
+    fit may see. Steps gap+1 .. gap+h are kept.
+    """
+    design = model.design(panel)
+    return rolled(model, design, cutoffs, h=h, gap=gap, refit=refit, input_size=input_size, levels=levels)
+
+
+def rolled(
+    model: Member,
+    design: Panel,
+    cutoffs: Int,
+    *,
+    h: int,
+    gap: int = 0,
+    refit: bool | int = True,
+    input_size: int | None = None,
+    levels: Sequence[float] = (),
+) -> Rolled:
+    """`roll` on a panel that went through the model's `design` already."""
+    began = perf_counter()
+    cuts = np.broadcast_to(cutoffs if cutoffs.ndim == 2 else cutoffs[:, None], (len(cutoffs), len(design)))
+    every = 1 if refit is True else len(cuts) if refit is False else int(refit)
+    if every < 1:
+        raise ConfigError(f"refit must be True, False or a number of windows >= 1, got {refit}")
+    run = _batched if model.needs == "series" and every == 1 and input_size is None else _grouped
+    parts = run(model, design, cuts, h + gap, every, input_size, levels)
+    spans = design.cut(cuts)
+    actual = spans.ahead(design, gap + h).reshape(len(cuts), len(design), gap + h)
+    fitted_at = cuts[(np.arange(len(cuts)) // every) * every]
+    return Rolled(
+        cutoffs=cuts,
+        trained=np.minimum(fitted_at, design.last),
+        point=_joined([f.point for f in parts], len(cuts))[:, :, gap:],
+        lower=_joined_or_none([f.lower for f in parts], len(cuts), gap),
+        upper=_joined_or_none([f.upper for f in parts], len(cuts), gap),
+        actual=actual[:, :, gap:],
+        status=_joined([f.status for f in parts], len(cuts)),
+        seconds=perf_counter() - began,
+    )
+
+
+def _batched(
+    model: Member,
+    design: Panel,
+    cuts: Int,
+    h: int,
+    every: int,
+    input_size: int | None,
+    levels: Sequence[float],
+) -> list[Forecast]:
+    """Every origin fitted: windows and series are one batch of spans, a bounded number at a time."""
+    chunk = max(1, SPANS // max(1, len(design)))
+    parts = []
+    for first in range(0, len(cuts), chunk):
+        some = cuts[first : first + chunk]
+        state = model.learn_windows(design, some, h, bool(levels))
+        spans = design.cut(some)
+        spans = spans.replace(series=np.arange(len(spans), dtype=np.int64))
+        parts.append(
+            model.forecast(state, spans, h, spans.ahead(design, h, design.columns[:, design.n_past :]), levels)
+        )
+    return parts
+
+
+def _grouped(
+    model: Member,
+    design: Panel,
+    cuts: Int,
+    h: int,
+    every: int,
+    input_size: int | None,
+    levels: Sequence[float],
+) -> list[Forecast]:
+    """A fit serves `every` windows; a model of single series rolls over them as one batch of spans."""
+    parts = []
+    at_once = every if model.needs == "series" else 1
+    for first in range(0, len(cuts), every):
+        train = design.upto(cuts[first])
+        state = model.learn(train if input_size is None else train.tail(input_size), h)
+        group = cuts[first : first + every]
+        for low in range(0, len(group), at_once):
+            some = group[low : low + at_once]
+            spans = design.cut(some)
+            parts.append(
+                model.forecast(state, spans, h, spans.ahead(design, h, design.columns[:, design.n_past :]), levels)
+            )
+    return parts
+
+
+def _joined(parts: Sequence[NDArray[Any]], windows: int) -> NDArray[Any]:
+    whole = np.concatenate(parts)
+    return whole.reshape(windows, -1, *whole.shape[1:])
+
+
+def _joined_or_none(parts: Sequence[Float | None], windows: int, gap: int) -> Float | None:
+    given = [part for part in parts if part is not None]
+    return _joined(given, windows)[:, :, gap:] if len(given) == len(parts) else None
+
+
+class Memory:
+    """`roll` over one panel that remembers within one call: same member, same origins, one fit."""
+
+    def __init__(self, panel: Panel, h: int) -> None:
+        self.panel, self.h = panel, h
+        self._known: dict[tuple[str, bytes], Rolled] = {}
+
+    def __call__(self, member: Any, cutoffs: Int) -> Rolled:
+        """Out-of-sample forecasts of `member` from cutoffs (w,) or (w, n), each fitted on rows up to its origin."""
+        key = (repr(member), np.ascontiguousarray(cutoffs).tobytes())
+        if key not in self._known:
+            self._known[key] = roll(member, self.panel, cutoffs, h=self.h)
+        return self._known[key]

@@ -1,0 +1,123 @@
+"""Lag windows: fixed tiles of series, Gram matrices of lags, scales, and the seasonal last value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from tsforecast.forecast import Forecast
+from tsforecast.panel import Bool, Float, Int, Panel, seasons
+
+__all__ = ["TILE", "Tile", "generators", "main_season", "normal_widths", "seasonal_last", "tiles"]
+
+TILE = 64
+"""Series worked on together. Products run in tiles of this fixed size, so that the company a series keeps
+changes no bit of its result."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tile:
+    """Up to TILE series of like length: index (<= TILE,) into the panel; rows (TILE, T) of the block, right-aligned;
+    inside (TILE, T) marks those that belong to the span."""
+
+    index: Int
+    rows: Int
+    inside: Bool
+
+    def gather(self, values: Float, fill: float = np.nan) -> Float:
+        """Values (N,) or (N, k) of the block as (TILE, T) or (TILE, T, k), `fill` outside the spans."""
+        out = values[self.rows]
+        out[~self.inside] = fill
+        return out
+
+
+def padded_length(lengths: Int) -> Int:
+    """Length that each series is padded to: the next of 8 sizes an octave, a function of its own length alone."""
+    size = np.maximum(lengths, 8)
+    quantum = 2 ** np.maximum(np.floor(np.log2(size)).astype(np.int64) - 3, 0)
+    return -(-size // quantum) * quantum
+
+
+def tiles(panel: Panel) -> Iterator[Tile]:
+    """The panel in tiles of TILE series with one padded length each; the last of a length is filled with no rows."""
+    padded = padded_length(panel.lengths)
+    for length in np.unique(padded):
+        members = np.nonzero(padded == length)[0]
+        steps = np.arange(-int(length), 0)
+        for first in range(0, len(members), TILE):
+            index = members[first : first + TILE]
+            stop = np.zeros(TILE, dtype=np.int64)
+            start = np.zeros(TILE, dtype=np.int64)
+            stop[: len(index)], start[: len(index)] = panel.stop[index], panel.start[index]
+            rows = stop[:, None] + steps
+            inside = rows >= start[:, None]
+            inside[len(index) :] = False
+            yield Tile(index, np.where(inside, rows, 0), inside)
+
+
+def main_season(panel: Panel) -> int:
+    """The shortest usual season of the panel's frequency, 1 where there is none."""
+    usual = seasons(panel.freq)
+    return usual[0] if usual else 1
+
+
+def generators(ids: Sequence[Any], seed: int) -> Iterator[np.random.Generator]:
+    """One random generator a series, from a stable hash of seed and id: company changes no draw."""
+    for name in ids:
+        digest = blake2b(f"{seed}|{name}".encode(), digest_size=16).digest()
+        yield np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+
+
+def normal_widths(sd: Float, levels: Sequence[float]) -> Float:
+    """Half-widths (..., q) of central normal intervals for standard deviations (...)."""
+    z = ndtri(0.5 + np.asarray(levels, dtype=float) / 200)
+    widths: Float = sd[..., None] * z
+    return widths
+
+
+def seasonal_last(panel: Panel, season: int, h: int, levels: Sequence[float] = ()) -> Forecast:
+    """Last observed value at the same place in the season; NaN rows are stepped over by whole seasons.
+
+    Intervals grow with the whole seasons ahead, from the residuals of the same rule.
+    Hyndman & Athanasopoulos (2021), Forecasting: Principles and Practice, 5.2 and 5.5.
+    """
+    n = len(panel)
+    last = np.full((n, season), np.nan)
+    # Going back season by season, newest first, fills each place with its newest observed value.
+    reach = int(panel.lengths.max(initial=0))
+    for back in range(-(-reach // season)):
+        if not np.isnan(last).any():
+            break
+        window = panel.replace(stop=np.maximum(panel.stop - back * season, panel.start)).right(season)
+        last = np.where(np.isnan(last), window, last)
+    # A place never seen takes the newest value of any place before it in time.
+    for place in range(season):
+        last[:, place] = np.where(np.isnan(last[:, place]), last[:, place - 1], last[:, place])
+    for place in range(season):
+        last[:, place] = np.where(np.isnan(last[:, place]), last[:, place - 1], last[:, place])
+    steps = np.arange(h)
+    point = last[:, steps % season]
+    if not levels:
+        return Forecast(point)
+    sd = _seasonal_sd(panel, season)[:, None] * np.sqrt(steps // season + 1)
+    width = normal_widths(sd, levels)
+    return Forecast(point, point[..., None] - width, point[..., None] + width)
+
+
+def _seasonal_sd(panel: Panel, season: int) -> Float:
+    """Root mean square of y[t] - y[t - season] (n,); 0 where no pair was seen."""
+    out = np.zeros(len(panel))
+    for tile in tiles(panel):
+        y = tile.gather(panel.y)
+        step = min(season, y.shape[1] - 1)
+        moved = y[:, step:] - y[:, :-step]
+        seen = np.isfinite(moved)
+        total = np.where(seen, moved, 0.0) ** 2
+        mean = total.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+        out[tile.index] = np.sqrt(mean)[: len(tile.index)]
+    return out

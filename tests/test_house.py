@@ -216,7 +216,7 @@ def test_module_lists_its_public_names_in_order(path: Path) -> None:
     )
     assert found or not defines, "__all__ is missing"
     for names in found:
-        assert list(names) == sorted(names, key=order)
+        assert list(names) == sorted(names, key=None if room(path) == "__init__" else order)
         assert len(set(names)) == len(names)
 
 

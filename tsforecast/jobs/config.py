@@ -1,0 +1,151 @@
+"""Reading a job file: every problem at once, each with its key, its line and the nearest valid key."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from tsforecast.errors import ConfigError
+from tsforecast.jobs.keys import line_of, nearest
+from tsforecast.jobs.schema import Job
+
+__all__ = ["load_job", "parse_job"]
+
+SCHEMES = ("csv", "parquet", "dataset")
+LATER = {
+    "select": "choosing a champion for each series",
+    "run.chunk": "splitting a job into chunks",
+    "run.workers": "more than one worker",
+    "run.timeout_s": "time limits",
+    "run.refit_every": "keeping models from run to run",
+}
+LATER_VALUES = {  # key: what there is, what is planned
+    "run.engine": ("local", ("dask", "ray", "spark")),
+    "output.lang": ("en", ("ko",)),
+}
+
+
+def load_job(path: str | Path) -> Job:
+    """The job in a file; ConfigError names each key that cannot work, its line and the nearest valid one."""
+    file = Path(path)
+    try:
+        text = file.read_text("utf-8")
+    except FileNotFoundError as cause:
+        raise ConfigError(f"no job file {str(file)!r}; `tsforecast init` writes one") from cause
+    except (UnicodeDecodeError, IsADirectoryError) as cause:
+        raise ConfigError(f"{file} is not a text file in UTF-8") from cause
+    return parse_job(text, name=file.name)
+
+
+def parse_job(text: str, *, name: str = "job.toml") -> Job:
+    """The job in TOML `text`; `name` is what the messages call it."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as cause:
+        raise ConfigError(f"{name} is not TOML: {cause}") from cause
+    problems = _later(raw, text)
+    try:
+        job = Job.model_validate(raw)
+    except ValidationError as cause:
+        problems += [_sentence(error, raw, text) for error in cause.errors() if not _is_later(error["loc"])]
+        raise ConfigError(_listed(problems, name)) from cause
+    if problems:
+        raise ConfigError(_listed(problems, name))
+    return job
+
+
+def _listed(problems: Sequence[str], name: str) -> str:
+    return "\n".join(f"{name}: {line}" for line in problems)
+
+
+def _place(text: str, path: Sequence[str | int]) -> str:
+    line = line_of(text, path)
+    return f"line {line}: " if line else ""
+
+
+def _look(raw: Any, path: Sequence[str | int]) -> Any:
+    for part in path:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return raw
+
+
+def _is_later(path: Sequence[str | int]) -> bool:
+    dotted = ".".join(str(part) for part in path)
+    return dotted in LATER or dotted in LATER_VALUES
+
+
+def _later(raw: Mapping[str, Any], text: str) -> list[str]:
+    """What the file asks for that a later version will do."""
+    problems = []
+    for dotted, what in LATER.items():
+        path = dotted.split(".")
+        if _look(raw, path) is not None:
+            problems.append(f"{_place(text, path)}{dotted} ({what}) is not in this version; leave it out")
+    for dotted, (known, planned) in LATER_VALUES.items():
+        path = dotted.split(".")
+        value = _look(raw, path)
+        if value in planned:
+            problems.append(f"{_place(text, path)}{dotted} = {value!r} is not in this version, {known!r} is")
+        elif value not in (None, known):
+            problems.append(f"{_place(text, path)}{dotted} = {value!r} is unknown; there is {known!r}")
+    for location in _locations(raw):
+        value = _look(raw, location)
+        scheme = str(value).partition(":")[0]
+        if isinstance(value, str) and ":" in value and scheme not in SCHEMES:
+            choices = ", ".join(f"{known}:" for known in SCHEMES)
+            problems.append(f"{_place(text, location)}{scheme}: is not in this version; there are {choices}")
+    return problems
+
+
+def _locations(raw: Mapping[str, Any]) -> list[tuple[str | int, ...]]:
+    """Paths of all keys that hold a location."""
+    data: list[tuple[str | int, ...]] = [
+        ("data", key) for key in ("source", "known_source", "static_source", "mask", "save_clean")
+    ]
+    joins = _look(raw, ("data", "join"))
+    data += [("data", "join", i, "source") for i in range(len(joins) if isinstance(joins, list) else 0)]
+    return data + [("output", key) for key in ("forecasts", "backtest", "status")]
+
+
+def _fields_at(path: Sequence[str | int]) -> tuple[str, ...]:
+    """Names of the keys that the table at `path` may hold."""
+    model: type[BaseModel] = Job
+    for part in path:
+        if isinstance(part, int) or part not in model.model_fields:
+            continue
+        kinds = [model.model_fields[part].annotation]
+        while kinds:
+            kind = kinds.pop()
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                model = kind
+            else:
+                kinds.extend(get_args(kind))
+    return tuple(model.model_fields)
+
+
+def _sentence(error: Any, raw: Mapping[str, Any], text: str) -> str:
+    """One validation error as a sentence: line, key, what is wrong, what was probably meant."""
+    path = error["loc"]
+    dotted = ".".join(str(part) for part in path)
+    place = _place(text, path)
+    if error["type"] == "extra_forbidden":
+        return f"{place}unknown key {dotted!r}{nearest(str(path[-1]), _fields_at(path[:-1]))}"
+    if error["type"] == "missing":
+        table = f"[{'.'.join(str(p) for p in path[:-1])}]" if len(path) > 1 else "the job"
+        return f"{place}{table} needs the key {str(path[-1])!r}"
+    given = _look(raw, path)
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if error["type"] == "string_pattern_mismatch":
+        message = "is not a location: write scheme:path, for example parquet:data/sales.parquet"
+    if error["type"] == "literal_error" and isinstance(given, str):
+        message += nearest(
+            given, [str(choice) for choice in error["ctx"]["expected"].replace("'", "").split(" or ")]
+        )
+    return f"{place}{dotted} = {given!r}: {message}"

@@ -41,6 +41,9 @@ class Forecaster(Parameters):
     """Whether `_predict` fills lower and upper itself."""
     uses_columns: ClassVar[bool] = True
     """Whether past, known and calendar columns can enter the model."""
+    complexity: ClassVar[int] = 3
+    """Place in the order of simplicity (0 naive rules, 1 normals, 2 linear lag models, 3 others): what an equal score
+    is settled by."""
 
     # What a family writes. All of it is pure: nothing is read but the arguments, nothing is changed.
 

@@ -26,6 +26,7 @@ class Naive(Forecaster):
     """
 
     has_intervals: ClassVar[bool] = True
+    complexity: ClassVar[int] = 0
     uses_columns: ClassVar[bool] = False
 
     def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
@@ -45,6 +46,7 @@ class SeasonalNaive(Forecaster):
     season: int | None = None
 
     has_intervals: ClassVar[bool] = True
+    complexity: ClassVar[int] = 0
     uses_columns: ClassVar[bool] = False
 
     def _check(self, panel: Panel, h: int | None) -> None:
@@ -66,6 +68,7 @@ class Drift(Forecaster):
     """
 
     has_intervals: ClassVar[bool] = True
+    complexity: ClassVar[int] = 0
     uses_columns: ClassVar[bool] = False
 
     def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
@@ -110,6 +113,7 @@ class WindowMean(Forecaster):
 
     uses_columns: ClassVar[bool] = False
     has_intervals: ClassVar[bool] = True
+    complexity: ClassVar[int] = 0
 
     def _check(self, panel: Panel, h: int | None) -> None:
         if self.window is not None and self.window < 1:
@@ -160,6 +164,7 @@ class Climatology(Forecaster):
     trend: bool | Literal["auto"] = "auto"
 
     has_intervals: ClassVar[bool] = True
+    complexity: ClassVar[int] = 1
     uses_columns: ClassVar[bool] = False
 
     def _check(self, panel: Panel, h: int | None) -> None:

@@ -1,0 +1,130 @@
+"""backtest: forecasters rolled over the past of a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from tsforecast.errors import ConfigError, FitError, listed
+from tsforecast.evaluation.value import Backtest
+from tsforecast.findings import as_panel
+from tsforecast.forecast import STATUSES
+from tsforecast.forecaster import Forecaster
+from tsforecast.intervals import checked_levels
+from tsforecast.panel import Int, Panel
+from tsforecast.rolling import Rolled, origins, rolled
+
+__all__ = ["backtest"]
+
+
+def backtest(
+    models: Forecaster | Sequence[Forecaster],
+    data: Any,
+    *,
+    h: int,
+    windows: int = 1,
+    step: int | None = None,
+    gap: int = 0,
+    refit: bool | int = True,
+    input_size: int | None = None,
+    levels: Sequence[float] = (),
+    align: Literal["time", "end"] = "time",
+) -> Backtest:
+    """Forecasts of each model from `windows` origins, `step` rows apart (h where None), and the truth beside them.
+
+    The last origin leaves `gap + h` rows, and steps gap+1 .. gap+h are judged. `refit=True` fits at every origin,
+    `False` at the first alone, k at every k-th; `input_size` caps the rows that a fit sees. `align="time"` cuts all
+    series at the same date, `"end"` each at its own end, for models of single series. Known columns are read from
+    the data itself, so they are taken as known without error. A series too short at an origin has no forecast there.
+
+    ConfigError for names or options that cannot work, FitError where a model with `on_error="raise"` gave no usable
+    forecast, LeakageWarning where the origins reach into rows that a model was tuned on.
+    """
+    members = _members(models)
+    panel = as_panel(data)
+    levels = checked_levels(levels)
+    _check_names(members, panel)
+    if align not in ("time", "end"):
+        raise ConfigError(f'align must be "time" or "end", got {align!r}')
+    if align == "end":
+        _check_single(members)
+    cutoffs = origins(panel, h=h, windows=windows, step=step, gap=gap, align=align)
+    done = [
+        _rolled(model, panel, cutoffs, h=h, gap=gap, refit=refit, input_size=input_size, levels=levels)
+        for model in members
+    ]
+    return Backtest(
+        panel=panel,
+        models=tuple(model.name for model in members),
+        rolled=tuple(done),
+        complexity=tuple(model.complexity for model in members),
+        reports_status=tuple(model.on_error != "raise" for model in members),
+        h=h,
+        step=h if step is None else step,
+        gap=gap,
+        levels=levels,
+        refit=refit,
+        align=align,
+    )
+
+
+def _members(models: Forecaster | Sequence[Forecaster]) -> tuple[Forecaster, ...]:
+    members = (models,) if isinstance(models, Forecaster) else tuple(models)
+    if not members:
+        raise ConfigError("no model to backtest: give one forecaster or a sequence of them")
+    for model in members:
+        if not isinstance(model, Forecaster):
+            raise ConfigError(f"a model must be a forecaster such as AR() or Naive(), got {model!r}")
+    return members
+
+
+def _check_names(members: Sequence[Forecaster], panel: Panel) -> None:
+    names = [model.name for model in members]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(
+            f"models share the name {listed(twice)}: two of one class need two aliases, "
+            f'as in {twice[0]}(alias="{twice[0]} 2")'
+        )
+    taken = sorted({"cutoff", "trained_to", *filter(None, panel.names)} & set(names))
+    if taken:
+        raise ConfigError(f"{listed(taken)} is a column of the table already: give the model another alias")
+
+
+def _check_single(members: Sequence[Forecaster]) -> None:
+    wide = [model.name for model in members if model.needs != "series"]
+    if wide:
+        raise ConfigError(
+            f'align="end" would show {listed(wide)} later rows of other series: '
+            'it sees several series at once and needs align="time"'
+        )
+
+
+def _rolled(model: Forecaster, panel: Panel, cutoffs: Int, *, h: int, gap: int, **rest: Any) -> Rolled:
+    """`rolled` with the checks of `fit` before it, and the failures that `on_error="raise"` asks for after it."""
+    model._validate(h + gap)
+    design = model.design(panel)
+    model._check(design, h + gap)
+    # Series that have not begun at an origin are no failure of the model, and must not stop the others.
+    quiet = model.copy(on_error="skip") if model.on_error == "raise" else model
+    done = rolled(quiet, design, cutoffs, h=h, gap=gap, **rest)
+    if model.on_error == "raise":
+        _raise_failures(model, design, done)
+    return done
+
+
+def _raise_failures(model: Forecaster, design: Panel, done: Rolled) -> None:
+    failed = done.status == STATUSES.index("failed")
+    if not failed.any():
+        return
+    shape = failed.shape
+    enough = model._rows_needed(design)
+    trained = design.cut(done.trained).observed.reshape(shape)
+    guilty = failed & (trained >= max(enough, 1)) & (design.cut(done.cutoffs).lengths.reshape(shape) > 0)
+    if guilty.any():
+        ids = design.ids[guilty.any(axis=0)]
+        raise FitError(
+            f"{model.name}: no usable forecast at {int(guilty.sum())} of {guilty.size} (origin, series) pairs, "
+            f'for {listed(ids)}: look at them with tsforecast.check(data), or set on_error="fallback"',
+            list(ids),
+        )

@@ -84,9 +84,7 @@ def _from_package(word: str, first_year: int, last_year: int) -> dict[Any, str]:
     import holidays
 
     if not is_holiday_word(word):
-        raise ConfigError(
-            f"no holiday calendar {word!r}; there are NYSE and country codes such as KR, US, US-CA"
-        )
+        raise ConfigError(f"no holiday calendar {word!r}; there are NYSE and country codes such as KR, US, US-CA")
     years = range(first_year, last_year + 1)
     country, _, region = word.partition("-")
     if word == "NYSE":
@@ -117,9 +115,7 @@ def _checked(overrides: Any, word: str) -> pd.DataFrame:
     rows = pd.DataFrame(overrides)
     missing = [name for name in ("date", "name") if name not in rows.columns]
     if missing:
-        raise ConfigError(
-            f"calendar overrides need the columns date and name; {listed(missing)} is not there"
-        )
+        raise ConfigError(f"calendar overrides need the columns date and name; {listed(missing)} is not there")
     if "calendar" in rows.columns:
         rows = rows[rows["calendar"].isna() | (rows["calendar"] == word)]
     try:

@@ -78,9 +78,7 @@ def features(
     if not chosen:
         return np.empty((len(times), 0)), ()
     if not np.issubdtype(times.dtype, np.datetime64):
-        raise ConfigError(
-            f"calendar words ({listed(chosen)}) need dates, but the time column holds integer steps"
-        )
+        raise ConfigError(f"calendar words ({listed(chosen)}) need dates, but the time column holds integer steps")
     rhythm = Rhythm.of(freq)
     grid = _Times(_local(times, tz, rhythm), rhythm, overrides)
     blocks, names = [], list[str]()
@@ -90,9 +88,7 @@ def features(
         names += labels
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfigError(
-            f"calendar words {listed(chosen)} give columns twice: {listed(twice)}; keep one of the words"
-        )
+        raise ConfigError(f"calendar words {listed(chosen)} give columns twice: {listed(twice)}; keep one of the words")
     return np.concatenate(blocks, axis=1), tuple(names)
 
 
@@ -178,7 +174,7 @@ def _harmonics(cycle: str, order: str, grid: _Times) -> _Columns:
     period = int(CYCLES[cycle] * _MICROSECONDS)
     phase = (grid.local.astype(np.int64) % period) / period
     angle = 2 * np.pi * phase[:, None] * np.arange(1, int(order) + 1)
-    values = np.stack([np.sin(angle), np.cos(angle)], axis=2).reshape(len(phase), -1)
+    values = np.stack([np.sin(angle), np.cos(angle)], axis=2).reshape(len(phase), 2 * int(order))
     return values, [f"{cycle}:{k}:{part}" for k in range(1, int(order) + 1) for part in ("sin", "cos")]
 
 

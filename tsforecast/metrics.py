@@ -87,9 +87,7 @@ def _sums(terms: tuple[Float, ...], values: tuple[Float, ...], axis: Axis, mask:
     return [np.asarray(np.where(used, term, 0.0).sum(axis=axis)) for term in terms]
 
 
-def _mean(
-    terms: Float, values: tuple[Float, ...], axis: Axis, mask: Mask, undefined: Bool | None = None
-) -> Float:
+def _mean(terms: Float, values: tuple[Float, ...], axis: Axis, mask: Mask, undefined: Bool | None = None) -> Float:
     """Mean of the terms whose `values` are all there; if none is missing, by the cheap plain mean."""
     if mask is None and terms.size and (undefined is None or not undefined.any()):
         plain = np.asarray(terms.mean(axis=axis))
@@ -223,9 +221,7 @@ def _checked(quantile: ArrayLike) -> Float:
     return q
 
 
-def pinball(
-    y: ArrayLike, yhat: ArrayLike, quantile: ArrayLike, *, axis: Axis = None, mask: Mask = None
-) -> Float:
+def pinball(y: ArrayLike, yhat: ArrayLike, quantile: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
     """Mean of max(q e, (q - 1) e), e = y - yhat, for a forecast yhat of quantile q in (0, 1), broadcast to y.
 
     At q = 0.5 half the absolute error. Source: Koenker & Bassett (1978), Regression quantiles,
@@ -254,9 +250,7 @@ def crps(
     return _mean(terms, (y, np.where(np.isnan(yhat).any(axis=-1), np.nan, 0.0)), axis, mask)
 
 
-def coverage(
-    y: ArrayLike, lower: ArrayLike, upper: ArrayLike, *, axis: Axis = None, mask: Mask = None
-) -> Float:
+def coverage(y: ArrayLike, lower: ArrayLike, upper: ArrayLike, *, axis: Axis = None, mask: Mask = None) -> Float:
     """Share of y within [lower, upper], a fraction; to be compared with level / 100."""
     y, lower, upper = _float(y), _float(lower), _float(upper)
     # A comparison with NaN is False, not NaN.

@@ -19,6 +19,7 @@ ORDER = (
     "panel",
     "forecast",
     "metrics",
+    "comparison",
     "frames",
     "findings",
     "windows",

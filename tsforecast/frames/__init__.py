@@ -7,10 +7,22 @@ and writes whole tables, `future` joins values known beforehand, `places` reads 
 from tsforecast.frames.coming import grid_ahead
 from tsforecast.frames.future import future_times, known_ahead, make_future, missing_future
 from tsforecast.frames.places import static_arrays, static_table
-from tsforecast.frames.tables import Table, forecast_table, native, opened, read, rows_table, series_column
+from tsforecast.frames.tables import (
+    Table,
+    cut_by_time,
+    findings_table,
+    forecast_table,
+    native,
+    opened,
+    read,
+    rows_table,
+    series_column,
+)
 
 __all__ = [
     "Table",
+    "cut_by_time",
+    "findings_table",
     "forecast_table",
     "future_times",
     "grid_ahead",

@@ -14,31 +14,70 @@ from numpy.typing import NDArray
 
 from tsforecast.panel import Bool, Float, Int
 
-__all__ = ["Numbers", "Times", "encode", "features", "local_days", "numbers", "sorted_ids", "times", "to_utc", "to_wall"]
+__all__ = [
+    "Numbers",
+    "Times",
+    "encode",
+    "features",
+    "local_days",
+    "numbers",
+    "sorted_ids",
+    "times",
+    "to_utc",
+    "to_wall",
+]
 
 _PARTIAL = re.compile(r"\d{4}(-\d{2})?$")  # "2024" and "2024-05", which datetime.fromisoformat refuses
+_NO_ROWS: Int = np.empty(0, dtype=np.int64)
 
 
 class Times(NamedTuple):
-    """A time column (N,): datetime64[us] (UTC where `tz` is set) or int64; `null` (N,) or None where all are there.
+    """A time column (N,): datetime64[us] (UTC where `tz` is set) or int64; `null` (N,) or None where none is missing.
 
-    `unit` is what the caller's column held ("s", "ms", "us", "ns", "date", "int"); `wrong` lists (row, value)
-    of cells that are no time at all.
+    `unit` is what the caller's column held ("s", "ms", "us", "ns", "date", "int"); `wrong` lists the rows, `cells`
+    the values of those that are no time at all.
     """
 
     values: NDArray[Any]
     null: Bool | None = None
     tz: str | None = None
     unit: str = "us"
-    wrong: tuple[tuple[int, object], ...] = ()
+    wrong: Int = _NO_ROWS
+    cells: NDArray[Any] = _NO_ROWS
+
+    def take(self, rows: Int) -> Times:
+        """Chosen rows, without the record of wrong cells."""
+        null = None if self.null is None else self.null[rows]
+        return self._replace(values=self.values[rows], null=null, wrong=_NO_ROWS, cells=_NO_ROWS)
+
+    def shown(self, rows: Int) -> tuple[object, ...]:
+        """Chosen stamps for reading: dates, date-times in local time, or integers."""
+        values = self.values[rows]
+        if values.dtype.kind != "M":
+            return tuple(int(value) for value in values)
+        if self.tz is not None:
+            values = to_wall(values, self.tz)
+        return spelled(values)
 
 
 class Numbers(NamedTuple):
-    """A target column as floats (N,), missing = NaN, with (row, value) of the cells that are no number."""
+    """A target column as floats (N,), missing = NaN; `wrong` lists the rows, `cells` the values that are no number."""
 
     values: Float
-    wrong: tuple[tuple[int, object], ...] = ()
-    kind: str = ""
+    wrong: Int = _NO_ROWS
+    cells: NDArray[Any] = _NO_ROWS
+
+
+def spelled(stamps: NDArray[Any]) -> tuple[object, ...]:
+    """Stamps as dates where all lie at midnight, else as date-times."""
+    midnight = bool(np.all(stamps == stamps.astype("datetime64[D]")))
+    return tuple((stamps.astype("datetime64[D]") if midnight else stamps).tolist())
+
+
+def distinct(values: NDArray[Any]) -> tuple[Int, NDArray[Any]]:
+    """Codes (N,) into the distinct values in order of appearance, none of them missing."""
+    codes, uniques = pd.factorize(values)
+    return codes.astype(np.int64, copy=False), uniques
 
 
 def encode(column: nw.Series[Any]) -> tuple[Int, NDArray[Any]]:
@@ -114,9 +153,9 @@ def _integers(column: nw.Series[Any]) -> Times:
         return Times(column.to_numpy().astype(np.int64), unit="int")
     floats = column.cast(nw.Float64).to_numpy().astype(np.float64)
     missing = np.isnan(floats)
-    odd = np.flatnonzero(~missing & ((floats != np.floor(floats)) | (np.abs(floats) > 2**53)))
-    values = np.where(missing | np.isin(np.arange(len(floats)), odd), 0, floats).astype(np.int64)
-    return Times(values, _null(missing), unit="int", wrong=tuple((int(r), float(floats[r])) for r in odd))
+    odd = ~missing & ((floats != np.floor(floats)) | (np.abs(floats) > 2**53))
+    values = np.where(missing | odd, 0, floats).astype(np.int64)
+    return Times(values, _null(missing), None, "int", np.flatnonzero(odd), floats[odd])
 
 
 def _spelled(column: nw.Series[Any]) -> Times:
@@ -137,11 +176,10 @@ def _spelled(column: nw.Series[Any]) -> Times:
             bad.append(place)
     if None in zones and len(zones) > 1:  # a mixture cannot be put on one axis: all aware cells are wrong
         bad += [place for place, value in enumerate(uniques) if place not in bad and _stamp(value)[1]]
-    rows = np.flatnonzero(np.isin(codes, bad)) if bad else ()
-    wrong = tuple((int(r), uniques[codes[r]]) for r in rows)
+    rows = np.flatnonzero(np.isin(codes, bad)) if bad else _NO_ROWS
     tz = None if None in zones or not zones else zones.pop() if len(zones) == 1 else "UTC"
     values = stamps[codes]
-    return Times(values, _null(codes < 0), tz, "us", wrong)
+    return Times(values, _null(codes < 0), tz, "us", rows, uniques[codes[rows]])
 
 
 def _stamp(value: Any) -> tuple[np.datetime64, str | None]:
@@ -167,11 +205,11 @@ def numbers(column: nw.Series[Any]) -> Numbers:
     """The target as floats; Decimal and categories of numbers are numbers, text and booleans are not."""
     dtype = column.dtype
     if dtype == nw.Boolean:
-        return Numbers(np.empty(0), ((0, column[0] if len(column) else None),), "bool")
+        return Numbers(np.zeros(len(column)), np.arange(len(column)), column.to_numpy().astype(object))
     if dtype.is_numeric() or dtype.is_decimal():
-        if not dtype.is_float() and column.is_null().any() or dtype.is_decimal():
+        if dtype.is_decimal() or (not dtype.is_float() and column.is_null().any()):
             column = column.cast(nw.Float64)
-        return Numbers(_floats(column))
+        return Numbers(column.to_numpy().astype(np.float64, copy=False))
     codes, uniques = encode(column)
     table = np.full(len(uniques) + 1, np.nan)
     bad = []
@@ -180,16 +218,8 @@ def numbers(column: nw.Series[Any]) -> Numbers:
             table[place] = float(value)
         else:
             bad.append(place)
-    rows = np.flatnonzero(np.isin(codes, bad)) if bad else ()
-    kind = type(uniques[bad[0]]).__name__ if bad else ""
-    return Numbers(table[codes], tuple((int(r), uniques[codes[r]]) for r in rows), kind)
-
-
-def _floats(column: nw.Series[Any]) -> Float:
-    values = column.to_numpy()
-    if np.iscomplexobj(values):
-        return np.full(len(values), np.nan)
-    return np.array(values, dtype=np.float64)  # a copy: the caller may change the table later
+    rows = np.flatnonzero(np.isin(codes, bad)) if bad else _NO_ROWS
+    return Numbers(table[codes], rows, uniques[codes[rows]])
 
 
 def features(column: nw.Series[Any]) -> tuple[Float, tuple[str, ...] | None] | None:
@@ -199,7 +229,7 @@ def features(column: nw.Series[Any]) -> tuple[Float, tuple[str, ...] | None] | N
         return column.cast(nw.Float64).to_numpy().astype(np.float64), None
     if dtype.is_numeric() or dtype.is_decimal():
         found = numbers(column)
-        return None if found.wrong else (found.values, None)
+        return None if len(found.wrong) else (found.values, None)
     if isinstance(dtype, (nw.Datetime, nw.Duration, nw.List, nw.Struct, nw.Array)) or dtype == nw.Date:
         return None
     try:

@@ -133,9 +133,9 @@ def _match_ragged(panel: Panel, table: Table, stamps: NDArray[Any], owner: Int, 
 def _same_clock(panel: Panel, table: Table) -> NDArray[Any]:
     """The table's stamps in the panel's own time."""
     stamps, tz = table.times.values, table.times.tz
-    if table.times.wrong or table.times.null is not None:
-        row = table.times.wrong[0][0] if table.times.wrong else int(np.argmax(table.times.null))
-        raise FutureError("", [_finding(panel, f"no time in column {panel.names.time!r} of future", rows=(row,))])
+    rows = np.concatenate([table.times.wrong, np.flatnonzero(table.times.null)])
+    if len(rows):
+        raise FutureError("", [_finding("no time in the future table", column=panel.names.time, rows=rows)])
     if stamps.dtype.kind != panel.grid.dtype.kind:
         kinds = {"M": "dates", "i": "integers"}
         have, want = kinds[stamps.dtype.kind], kinds[panel.grid.dtype.kind]
@@ -164,7 +164,7 @@ def _coded(panel: Panel, found: _Matched, name: str) -> Float:
     coded = codes[np.where(np.isnan(values), len(labels), values).astype(np.int64)]
     if np.any(coded == -1):
         hit = found.rows[coded == -1]
-        finding = _finding(panel, f"labels that training never saw: {listed(unseen)}", column=name, rows=hit)
+        finding = _finding(f"labels that training never saw: {listed(unseen)}", column=name, rows=hit)
         raise FutureError("", [finding])
     return coded
 
@@ -177,9 +177,7 @@ def _refuse_doubled(panel: Panel, found: _Matched) -> None:
         keys = _listed_keys(panel, found, doubled)
         rows = found.rows[np.isin(found.owner * h + found.step, doubled)]
         fix = "Keep one row for each (id, time)"
-        raise FutureError(
-            "", [_finding(panel, f"doubled rows in future: {keys}", code="TSF-TS-DUP", rows=rows, fix=fix)]
-        )
+        raise FutureError("", [_finding(f"doubled rows in future: {keys}", code="TSF-TS-DUP", rows=rows, fix=fix)])
 
 
 def _refuse_missing(panel: Panel, found: _Matched, values: Float, h: int) -> None:
@@ -196,7 +194,7 @@ def _refuse_missing(panel: Panel, found: _Matched, values: Float, h: int) -> Non
             empty = np.isnan(values.reshape(-1, values.shape[2])[mask]).any(axis=0)
             column = panel.known_names[int(np.argmax(empty))] if what == "values" else None
             message = f"future lacks {mask.sum()} {what}: {keys}"
-            findings.append(_finding(panel, message, column=column, count=int(mask.sum()), fix=fix))
+            findings.append(_finding(message, column=column, count=int(mask.sum()), fix=fix))
     raise FutureError("", findings)
 
 
@@ -206,7 +204,6 @@ def _listed_keys(panel: Panel, found: _Matched, flat: Int) -> str:
 
 
 def _finding(
-    panel: Panel,
     message: str,
     *,
     code: str = "TSF-FUTURE",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from tsforecast.errors import ConfigError
 from tsforecast.panel import Int
 
-__all__ = ["ahead", "between", "fixed_step", "infer", "is_coarse", "normalise", "phase"]
+__all__ = ["DAY", "ahead", "anchor", "between", "fixed_step", "infer", "is_coarse", "named", "normalise", "weekly"]
 
 DAY = 86_400_000_000
 _UNITS = {"D": DAY, "h": 3_600_000_000, "min": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
@@ -42,7 +41,7 @@ def normalise(freq: Any) -> Any:
     if isinstance(freq, str):
         return _from_text(freq)
     if isinstance(freq, (timedelta, np.timedelta64)):
-        return _fixed_alias(int(np.timedelta64(freq, "us").astype(np.int64)))
+        return named(int(np.timedelta64(freq, "us").astype(np.int64)))
     if isinstance(freq, pd.offsets.BaseOffset):
         text = freq.freqstr
         try:
@@ -60,7 +59,8 @@ def _from_text(text: str) -> str:
     digits, unit, anchor = match.groups()
     unit = _OLD.get(unit, unit)
     if unit in _UNITS:
-        return _fixed_alias(int(digits or 1) * _UNITS[unit])
+        alias = named(int(digits or 1) * _UNITS[unit])
+        return "W" if alias == "7D" else alias
     if unit == "W" and anchor is None:
         return f"{digits}W"
     try:
@@ -76,7 +76,8 @@ def _unknown(text: str) -> ConfigError:
     return ConfigError(f"freq={text!r} is no frequency alias{hint} (known: {', '.join(_NAMES)})")
 
 
-def _fixed_alias(step: int) -> str:
+def named(step: int) -> str:
+    """The alias of a step in microseconds."""
     if step < 1:
         raise ConfigError("a frequency must be a positive step")
     unit = next(name for name, size in _UNITS.items() if step % size == 0)
@@ -104,19 +105,16 @@ def is_coarse(freq: Any) -> bool:
     return not isinstance(freq, int) and (step is None or step % DAY == 0)
 
 
-def phase(freq: Any, stamps: Int) -> int:
-    """The remainder of integer stamps modulo the fixed step that a grid of this frequency must have.
+def anchor(freq: Any) -> int | None:
+    """The remainder, modulo its step, of midnights on the grid of a weekly alias; None where the data decide."""
+    if isinstance(freq, str) and freq.startswith("W-"):
+        return (_WEEKDAYS.index(freq[2:]) - 3) % 7 * DAY  # 1970-01-01 was a Thursday
+    return None
 
-    Weeks take it from the weekday of the alias, everything else from the most common remainder of the data.
-    """
-    step = fixed_step(freq)
-    assert step is not None
-    remainders, counts = np.unique(stamps % step, return_counts=True)
-    common = int(remainders[np.argmax(counts)])
-    if isinstance(freq, str) and "W-" in freq and step == 7 * DAY:
-        weekday = _WEEKDAYS.index(freq.partition("-")[2])
-        return (weekday - 3) % 7 * DAY + common % DAY  # 1970-01-01 was a Thursday
-    return common
+
+def weekly(remainder: int) -> str:
+    """The weekly alias of stamps with this remainder modulo 7 days."""
+    return f"W-{_WEEKDAYS[(remainder // DAY + 3) % 7]}"
 
 
 def between(freq: Any, first: Any, last: Any) -> NDArray[Any]:
@@ -161,8 +159,8 @@ def infer(stamps: NDArray[Any], codes: Int) -> Any:
         step = smallest
     if stamps.dtype.kind != "M":
         return step
-    if step % DAY or len(np.unique(numbers % DAY)) > 1:
-        return _fixed_alias(step)
+    if step % DAY or np.unique(numbers % DAY, return_counts=True)[1].max() * 2 <= len(numbers):
+        return named(step)
     return _calendar(np.unique(stamps.astype("datetime64[D]")), step // DAY)
 
 
@@ -194,20 +192,20 @@ def _anchored(days: NDArray[Any], months: int) -> str | None:
     number = int(np.bincount(month.view(np.int64) % 12).argmax())
     first, last = month.astype("datetime64[D]"), (month + 1).astype("datetime64[D]") - 1
     business = np.is_busday(days)
-    kinds: Sequence[tuple[str, bool]] = (
-        ("S", bool(np.all(days == first))),
-        ("E", bool(np.all(days == last))),
-        ("BS", bool(np.all(business & (np.busday_offset(first, 0, roll="forward") == days)))),
-        ("BE", bool(np.all(business & (np.busday_offset(last, 0, roll="backward") == days)))),
-    )
-    for kind, fits in kinds:
-        if fits:
-            stem = {1: "M", 3: "Q", 12: "Y"}[months]
-            alias = f"B{stem}{kind[1]}" if len(kind) == 2 else f"{stem}{kind}"
-            if months == 1:
-                return alias
-            # pandas names quarters by the first month of the year they start, or the last of the one they end
-            named = number % 3 if months == 3 and kind[-1] == "S" else number
-            named = 9 + number % 3 if months == 3 and kind[-1] == "E" else named
-            return f"{alias}-{_MONTHS[named]}"
-    return None
+    shares = {
+        "S": np.mean(days == first),
+        "E": np.mean(days == last),
+        "BS": np.mean(business & (np.busday_offset(first, 0, roll="forward") == days)),
+        "BE": np.mean(business & (np.busday_offset(last, 0, roll="backward") == days)),
+    }
+    kind = max(shares, key=lambda name: shares[name])
+    if shares[kind] <= 0.5:
+        return None
+    stem = {1: "M", 3: "Q", 12: "Y"}[months]
+    alias = f"B{stem}{kind[1]}" if len(kind) == 2 else f"{stem}{kind}"
+    if months == 1:
+        return alias
+    # pandas names quarters by the first month of the year they start, or the last of the one they end
+    named = number % 3 if months == 3 and kind[-1] == "S" else number
+    named = 9 + number % 3 if months == 3 and kind[-1] == "E" else named
+    return f"{alias}-{_MONTHS[named]}"

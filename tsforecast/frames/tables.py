@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -18,16 +18,27 @@ from tsforecast.frames import columns as decode
 from tsforecast.frames import grids
 from tsforecast.frames.columns import Numbers, Times
 from tsforecast.frames.coming import future_times
-from tsforecast.panel import Float, Int, Names, Panel
+from tsforecast.panel import Bool, Float, Int, Names, Panel
 
-__all__ = ["Table", "forecast_table", "native", "opened", "read", "rows_table", "series_column"]
+__all__ = [
+    "Table",
+    "cut_by_time",
+    "findings_table",
+    "forecast_table",
+    "native",
+    "opened",
+    "read",
+    "rows_table",
+    "series_column",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """A caller's long table as numpy columns: ids (n,) ascending, codes (N,) into them (-1 where null), times, y.
 
-    `columns` maps a name to floats (N,); text is coded, its labels are in `categories`. Rows keep the caller's order.
+    `columns` maps a name to floats (N,); text is coded, its labels are in `categories`. Rows keep the caller's order;
+    `rows` (N,) says which of the caller's they are once some were left out.
     """
 
     names: Names
@@ -38,9 +49,28 @@ class Table:
     y: Numbers
     columns: Mapping[str, Float] = field(default_factory=dict)
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rows: Int | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def origin(self, rows: Int) -> Int:
+        """Positions in the caller's table of rows of this one; they differ once rows were left out."""
+        return rows if self.rows is None else self.rows[rows]
+
+    def without(self, series: Bool) -> Table:
+        """The table without the series marked in `series` (n,)."""
+        rows = np.flatnonzero(~np.append(series, True)[self.codes])
+        place = np.append(np.cumsum(~series) - 1, -1)
+        return replace(
+            self,
+            ids=self.ids[~series],
+            codes=place[self.codes[rows]],
+            times=self.times.take(rows),
+            y=Numbers(self.y.values[rows]),
+            columns={name: values[rows] for name, values in self.columns.items()},
+            rows=self.origin(rows),
+        )
 
 
 def opened(data: Any, wanted: Sequence[str] = ()) -> nw.DataFrame[Any]:
@@ -203,3 +233,27 @@ def forecast_table(
         table["status"] = series_column(words, panel, owner=np.repeat(forecast.status.astype(np.int64), h))
     coming = future_times(panel, h) if times is None else times
     return rows_table(panel, np.repeat(np.arange(n), h), coming.ravel(), table)
+
+
+def findings_table(columns: Mapping[str, list[Any]], kind: str) -> Any:
+    """Lists of text (whole numbers in "row" and "count") as a table of a kind, typed also where it is empty."""
+    schema = {name: nw.Int64() if name in ("row", "count") else nw.String() for name in columns}
+    if kind == "pandas":
+        types = {name: "Int64" if name in ("row", "count") else "object" for name in columns}
+        return pd.DataFrame({name: pd.Series(values, dtype=types[name]) for name, values in columns.items()})
+    return nw.from_dict(dict(columns), schema, backend=kind).to_native()
+
+
+def cut_by_time(data: Any, shares: Float, time: str) -> tuple[Any, ...]:
+    """Parts of a table by shares of its distinct times; rows keep their order."""
+    frame = opened(data, [time])
+    _demand(frame, [time])
+    found = decode.times(frame[time])
+    if found.null is not None or len(found.wrong):
+        raise ConfigError(f"column {time!r} holds cells that are no time; check(data) lists them")
+    grid = np.unique(found.values)
+    ends = np.round(np.cumsum(shares) * len(grid)).astype(np.int64)
+    part = np.searchsorted(ends, np.searchsorted(grid, found.values), side="right")
+    if np.any(np.diff(np.concatenate([[0], ends])) < 1):
+        raise ConfigError(f"{len(grid)} distinct times are too few for {len(shares)} parts")
+    return tuple(frame.filter((part == k).tolist()).to_native() for k in range(len(shares)))

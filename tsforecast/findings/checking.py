@@ -1,0 +1,74 @@
+"""check: all findings in one table. split: one table into parts that follow each other in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from tsforecast import frames
+from tsforecast.errors import ConfigError, DataError
+from tsforecast.findings.policies import Book, worst_first
+from tsforecast.findings.reading import examined, settings
+from tsforecast.panel import Names
+
+__all__ = ["check", "found", "split"]
+
+
+def check(
+    data: Any,
+    freq: Any = None,
+    *,
+    id: str | None = "unique_id",
+    time: str = "ds",
+    target: str = "y",
+    gaps: Literal["fill", "ignore"] = "fill",
+) -> Any:
+    """All findings of a table, worst first, as a table of its kind: one row a code and series, none where all is well.
+
+    Columns: code, series, column, ds (first time), row (first row, from 0), count, found, expected, policy (the
+    default one), fix.
+    """
+    book = found(data, Names(id, time, target), freq, gaps)
+    rows = worst_first(book.findings)
+    text = {
+        "code": [f.code for f in rows],
+        "series": [None if f.series is None else str(f.series) for f in rows],
+        "column": [f.column for f in rows],
+        "ds": [str(f.when[0]) if f.when else None for f in rows],
+        "row": [f.rows[0] if f.rows else None for f in rows],
+        "count": [f.count for f in rows],
+        "found": [f"{f.message}: {f.found}" for f in rows],
+        "expected": [str(f.expected) for f in rows],
+        "policy": [f.policy for f in rows],
+        "fix": [f.fix for f in rows],
+    }
+    return frames.findings_table(text, book.table.kind)
+
+
+def found(data: Any, names: Names, freq: Any, gaps: str) -> Book:
+    """The book of all findings of a table."""
+    freq, policies = settings(freq, gaps, None)
+    book = Book(frames.read(data, names), policies, thorough=True)
+    try:
+        examined(book, freq, gaps)
+    except DataError as stopped:  # the table spans more time than memory holds
+        assert stopped.findings
+    return book
+
+
+def split(
+    data: Any,
+    fractions: Sequence[float] = (0.6, 0.2, 0.2),
+    *,
+    time: str = "ds",
+) -> tuple[Any, ...]:
+    """Tables of the same kind that follow each other in time, cut at the same times for all series.
+
+    `fractions` are shares of the distinct times and sum to 1.
+    """
+    shares = np.asarray(fractions, dtype=float)
+    if len(shares) < 2 or np.any(shares <= 0) or abs(shares.sum() - 1) > 1e-9:
+        raise ConfigError(f"fractions must be at least two positive shares that sum to 1, got {tuple(fractions)}")
+    return frames.cut_by_time(data, shares, time)

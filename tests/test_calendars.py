@@ -104,7 +104,11 @@ def test_a_run_at_the_edge_of_the_years_keeps_its_length() -> None:
     alone, among = korean_holidays(2022, 2022), korean_holidays(2010, 2030)
     among = among[among["date"].dt.year == 2022].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, among)
-    assert korean_holidays(2050, 2100)["date"].dt.year.max() == 2100
+    bridge = {"date": ["2022-12-30"], "name": ["창립기념일"]}  # a Friday, then the Saturday, then New Year's Day
+    first = korean_holidays(2023, 2023, bridge).iloc[0]
+    assert (first["position"], first["block_days"]) == (3, 3)
+    eve = {"date": ["2100-12-31"], "name": ["창립기념일"]}  # a Friday, at the end of what the package covers
+    assert korean_holidays(2100, 2100, eve).iloc[-1]["block_days"] == 3
 
 
 def test_off_weekday_is_monday_to_friday(korea: pd.DataFrame) -> None:
@@ -193,6 +197,19 @@ def test_columns_beside_a_closing_come_from_gaps_of_the_series() -> None:
     assert features(ds, "NYSE", freq="B")[1] == ("NYSE:before_closing", "NYSE:after_closing")
 
 
+@pytest.mark.parametrize(
+    ("first", "before", "closed", "after"),
+    [
+        ("2026-09-03", "01110000", "00001000", "00000100"),  # Labor Day, Monday 7 September
+        ("2026-04-01", "01000000", "00100000", "00011100"),  # Good Friday, 3 April
+    ],
+)
+def test_weekends_look_at_the_working_days_around(first: str, before: str, closed: str, after: str) -> None:
+    values, labels = features(stamps(first, periods=8), "NYSE")
+    found = {label: "".join(map(str, flags.astype(int))) for label, flags in zip(labels, values.T, strict=True)}
+    assert found == {"NYSE:before_closing": before, "NYSE:after_closing": after, "NYSE:closed": closed}
+
+
 HOURS = pd.date_range("2019-12-30", periods=24 * 400, freq="h")
 
 
@@ -234,7 +251,8 @@ def test_hours_are_those_of_the_local_clock() -> None:
 def test_a_daily_grid_is_local_already() -> None:
     times = stamps("2026-01-01", periods=40)
     plain, _ = features(times, ("weekday", "KR"))
-    np.testing.assert_array_equal(features(times, ("weekday", "KR"), tz="Asia/Seoul")[0], plain)
+    for tz in ("Asia/Seoul", "America/New_York"):
+        np.testing.assert_array_equal(features(times, ("weekday", "KR"), tz=tz)[0], plain)
 
 
 def test_korean_columns_mark_the_dates_of_the_table(korea: pd.DataFrame) -> None:
@@ -336,7 +354,7 @@ def test_no_times_have_the_same_columns() -> None:
         ("weekday", "W-SUN", "needs days or finer rows, but the frequency is W-SUN"),
         ("hour", "D", "needs rows finer than a day"),
         ("month", "YS", "needs rows more often than once a year"),
-        ("weekday", "7 moons", "frequency '7 moons' is not one that pandas knows"),
+        ("weekday", "XYZ", "frequency 'XYZ' is not one that pandas knows"),
         ("weekday", 1, "integer step 1"),
         (("weekly:2", "weekly:1"), "D", "columns twice: weekly:1:cos, weekly:1:sin"),
     ],

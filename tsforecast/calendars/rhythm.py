@@ -15,13 +15,8 @@ __all__ = ["CYCLES", "Rhythm"]
 
 CYCLES = {"yearly": 365.25, "weekly": 7.0, "daily": 1.0}
 """Days in a cycle."""
-_MONTHS = {
-    "SemiMonth": 0.5,
-    "Month": 1.0,
-    "Quarter": 3.0,
-    "HalfYear": 6.0,
-    "Year": 12.0,
-}  # in a step, by class name
+# Months in a step, by what the name of pandas' offset class holds; the first that fits counts.
+_MONTHS = {"SemiMonth": 0.5, "Month": 1.0, "Quarter": 3.0, "HalfYear": 6.0, "Year": 12.0}
 _OPENING = ("MonthBegin", "QuarterBegin", "YearBegin", "Day")  # classes whose stamp opens its period
 
 

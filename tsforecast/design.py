@@ -32,7 +32,7 @@ def prepare(panel: Panel, past: Sequence[str], known: Sequence[str], words: Sequ
         names += labels
         n_past += len(labels) if name in past else 0
     if words:
-        values, labels_ = features(panel.grid, tuple(words), freq=panel.freq)
+        values, labels_ = features(panel.grid, tuple(words), freq=panel.freq, tz=panel.tz)
         owner = np.repeat(np.arange(len(panel)), panel.lengths)
         rows = np.repeat(panel.start - np.concatenate([[0], np.cumsum(panel.lengths)[:-1]]), panel.lengths)
         rows = rows + np.arange(len(owner))
@@ -53,7 +53,7 @@ def ahead(panel: Panel, known: Sequence[str], words: Sequence[str], h: int, futu
     if words:
         times = frames.future_times(panel, h)
         unique, where = np.unique(times, return_inverse=True)
-        values, _ = features(unique, tuple(words), freq=panel.freq)
+        values, _ = features(unique, tuple(words), freq=panel.freq, tz=panel.tz)
         parts.append(values[where.reshape(times.shape)])
     return np.concatenate(parts, axis=2)
 

@@ -5,6 +5,7 @@ tables of scores from it, `tuning` searches a grid.
 """
 
 from tsforecast.evaluation.running import backtest
+from tsforecast.evaluation.tuning import Tuning, tune
 from tsforecast.evaluation.value import Backtest
 
-__all__ = ["Backtest", "backtest"]
+__all__ = ["Backtest", "Tuning", "backtest", "tune"]

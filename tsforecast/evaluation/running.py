@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
-from tsforecast.errors import ConfigError, FitError, listed
+import numpy as np
+
+from tsforecast.errors import ConfigError, FitError, LeakageWarning, listed
+from tsforecast.evaluation.folds import check_folds, dealt, fold_rolled
 from tsforecast.evaluation.value import Backtest
 from tsforecast.findings import as_panel
 from tsforecast.forecast import STATUSES
@@ -29,6 +34,7 @@ def backtest(
     input_size: int | None = None,
     levels: Sequence[float] = (),
     align: Literal["time", "end"] = "time",
+    scheme: Literal["rolling", "kfold", "blocked"] = "rolling",
 ) -> Backtest:
     """Forecasts of each model from `windows` origins, `step` rows apart (h where None), and the truth beside them.
 
@@ -37,6 +43,13 @@ def backtest(
     series at the same date, `"end"` each at its own end, for models of single series. Known columns are read from
     the data itself, so they are taken as known without error. A series too short at an origin has no forecast there.
 
+    `scheme="kfold"` (shuffled) and `"blocked"` (stretches of time) judge a plain lag model on the rows of its lag
+    table instead: each row is forecast one step ahead by a fit on the other `windows` - 1 folds, later rows among
+    them. That uses all data and is honest where the model's residuals are uncorrelated; where they are not, neighbours
+    tell a shuffled fold what it should not know, and the score flatters.
+    Bergmeir, Hyndman & Koo (2018), A note on the validity of cross-validation for evaluating autoregressive time
+    series prediction, CSDA 120.
+
     ConfigError for names or options that cannot work, FitError where a model with `on_error="raise"` gave no usable
     forecast, LeakageWarning where the origins reach into rows that a model was tuned on.
     """
@@ -44,15 +57,21 @@ def backtest(
     panel = as_panel(data)
     levels = checked_levels(levels)
     _check_names(members, panel)
-    if align not in ("time", "end"):
-        raise ConfigError(f'align must be "time" or "end", got {align!r}')
-    if align == "end":
-        _check_single(members)
-    cutoffs = origins(panel, h=h, windows=windows, step=step, gap=gap, align=align)
-    done = [
-        _rolled(model, panel, cutoffs, h=h, gap=gap, refit=refit, input_size=input_size, levels=levels)
-        for model in members
-    ]
+    _check_choices(members, align, scheme)
+    fold = None
+    if scheme == "rolling":
+        cutoffs = origins(panel, h=h, windows=windows, step=step, gap=gap, align=align)
+        _warn_of_leakage(members, panel, cutoffs)
+        roll = partial(
+            rolled, cutoffs=cutoffs, h=h, gap=gap, refit=refit, input_size=input_size, levels=levels
+        )  # fmt: skip
+    else:
+        fold = dealt(len(panel.grid), windows, scheme, seed=0)
+        for model in members:
+            check_folds(model, folds=windows, h=h, gap=gap, levels=levels)
+        _warn_of_leakage(members, panel, np.zeros(1, dtype=np.int64))
+        roll = partial(fold_rolled, fold=fold)
+    done = [_rolled(model, panel, roll, h + gap) for model in members]
     return Backtest(
         panel=panel,
         models=tuple(model.name for model in members),
@@ -60,11 +79,12 @@ def backtest(
         complexity=tuple(model.complexity for model in members),
         reports_status=tuple(model.on_error != "raise" for model in members),
         h=h,
-        step=h if step is None else step,
+        step=1 if fold is not None else h if step is None else step,
         gap=gap,
         levels=levels,
         refit=refit,
         align=align,
+        fold=fold if fold is None else fold[1:],
     )
 
 
@@ -91,23 +111,41 @@ def _check_names(members: Sequence[Forecaster], panel: Panel) -> None:
         raise ConfigError(f"{listed(taken)} is a column of the table already: give the model another alias")
 
 
-def _check_single(members: Sequence[Forecaster]) -> None:
+def _check_choices(members: Sequence[Forecaster], align: str, scheme: str) -> None:
+    if align not in ("time", "end"):
+        raise ConfigError(f'align must be "time" or "end", got {align!r}')
+    if scheme not in ("rolling", "kfold", "blocked"):
+        raise ConfigError(f'scheme must be "rolling", "kfold" or "blocked", got {scheme!r}')
     wide = [model.name for model in members if model.needs != "series"]
-    if wide:
+    if align == "end" and wide:
         raise ConfigError(
             f'align="end" would show {listed(wide)} later rows of other series: '
             'it sees several series at once and needs align="time"'
         )
 
 
-def _rolled(model: Forecaster, panel: Panel, cutoffs: Int, *, h: int, gap: int, **rest: Any) -> Rolled:
-    """`rolled` with the checks of `fit` before it, and the failures that `on_error="raise"` asks for after it."""
-    model._validate(h + gap)
+def _warn_of_leakage(members: Sequence[Forecaster], panel: Panel, cutoffs: Int) -> None:
+    """LeakageWarning for models tuned on rows at or after the first one to be judged."""
+    first = panel.grid[min(max(int(cutoffs.min()) + 1, 0), len(panel.grid) - 1)]
+    for model in members:
+        until = getattr(model, "tuned_on_", None)
+        if until is not None and until.dtype.kind == first.dtype.kind and first <= until:
+            warnings.warn(
+                f"{model.name} was tuned on rows up to {until} and is judged from {first} on: its score is "
+                "flattered; tune on earlier rows, or judge on later ones",
+                LeakageWarning,
+                stacklevel=3,
+            )
+
+
+def _rolled(model: Forecaster, panel: Panel, roll: Callable[[Forecaster, Panel], Rolled], h: int) -> Rolled:
+    """`roll` with the checks of `fit` before it, and the failures that `on_error="raise"` asks for after it."""
+    model._validate(h)
     design = model.design(panel)
-    model._check(design, h + gap)
+    model._check(design, h)
     # Series that have not begun at an origin are no failure of the model, and must not stop the others.
     quiet = model.copy(on_error="skip") if model.on_error == "raise" else model
-    done = rolled(quiet, design, cutoffs, h=h, gap=gap, **rest)
+    done = roll(quiet, design)
     if model.on_error == "raise":
         _raise_failures(model, design, done)
     return done

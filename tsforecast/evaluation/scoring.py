@@ -139,6 +139,13 @@ class Judged:
             return columns[metric], float(metric.partition("-")[2]) / 100
         return columns[metric], float(entry.best)
 
+    def figures(self, metric: str, *, pooled: bool) -> tuple[Float, float]:
+        """The metric of each model (m,), a mean over series or of all pairs `pooled`, and the best there is."""
+        if pooled:
+            return self.one(metric, (0, 1, 2))
+        by_series, best = self.one(metric, (0, 2))
+        return _mean_there(by_series), best
+
 
 def ranking(
     judged: Judged, metric: str, *, pooled: bool, complexity: Sequence[int], baseline: int | None
@@ -150,25 +157,28 @@ def ranking(
     behind the best, unit by unit (series, or windows where there is one series); `chosen` marks the simplest model
     less than one behind.
     """
-    every = (0, 1, 2)
-    by_series, best = judged.one(metric, (0, 2))
-    figure = judged.one(metric, every)[0] if pooled else _mean_there(by_series)
+    figure, best = judged.figures(metric, pooled=pooled)
     far = np.abs(figure - best)
     with np.errstate(invalid="ignore", divide="ignore"):
         skill = np.full(len(far), np.nan) if baseline is None else 1 - far / far[baseline]
-    if by_series.shape[1] > 1:
-        losses = np.abs(by_series - best)
-    else:
-        losses, best = judged.one(_MEAN_LOSS.get(metric, metric), (1, 2))
-        losses = np.abs(losses - best)
-        losses = losses**2 if metric == "rmsse" else losses
+    losses = _unit_losses(judged, metric)
     chosen = np.zeros(len(far), dtype=bool)
     behind = np.full(len(far), np.nan)
-    whole = np.isfinite(losses).all(axis=0)
-    if whole.any():
-        chosen[one_standard_error(losses, complexity)] = True
-        behind = _behind(losses[:, whole])
+    able = np.flatnonzero(np.isfinite(losses).any(axis=1))
+    whole = np.isfinite(losses[able]).all(axis=0)
+    if len(able) and whole.any():
+        chosen[able[one_standard_error(losses[able], np.asarray(complexity)[able])]] = True
+        behind[able] = _behind(losses[able][:, whole])
     return {"figure": figure, "distance": far, "skill": skill, "behind_se": behind, "chosen": chosen}
+
+
+def _unit_losses(judged: Judged, metric: str) -> Float:
+    """Losses (m, u) on independent units: series, or the windows of a single one."""
+    if judged.y.shape[1] > 1:
+        values, best = judged.one(metric, (0, 2))
+        return np.abs(values - best)
+    values, best = judged.one(_MEAN_LOSS.get(metric, metric), (1, 2))
+    return np.square(values) if metric == "rmsse" else np.abs(values - best)
 
 
 def _behind(losses: Float) -> Float:

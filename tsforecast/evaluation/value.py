@@ -27,7 +27,8 @@ class Backtest:
     """What a backtest gave: names of the m models, their origins, forecasts (m, w, n, h), truth (w, n, h).
 
     `rolled` holds the arrays of each model, `complexity` its place in the order of simplicity. A step that lies past
-    the end of a series, or whose origin lies before its first row, has no truth and is NaN everywhere.
+    the end of a series, or whose origin lies before its first row, has no truth and is NaN everywhere. With folds of
+    a lag table, `fold` (w,) says in which one a window's row was held out, and fits saw later rows too.
     """
 
     panel: Panel
@@ -41,7 +42,7 @@ class Backtest:
     levels: tuple[float, ...] = ()
     refit: bool | int = True
     align: str = "time"
-    scheme: str = "rolling"
+    fold: Int | None = None
 
     def __repr__(self) -> str:
         windows, series, h = self.actual.shape
@@ -70,7 +71,17 @@ class Backtest:
         rows = spans.stop[:, None] + self.gap + np.arange(self.h)
         ends = np.tile(self.panel.stop, len(self.positions))
         there = (rows < ends[:, None]) & (spans.lengths > 0)[:, None]
+        if self.fold is not None and self.panel.at is not None:
+            # Folds are dealt by date: a series without a row on the next date has none in that window.
+            there &= self.panel.at[np.where(there, rows, 0)] == self.positions.reshape(-1, 1) + 1
         return np.where(there, rows, -1).reshape(len(self.positions), len(self.panel), self.h)
+
+    @property
+    def last_judged(self) -> Any:
+        """Latest time that a forecast was made for."""
+        there = np.moveaxis(self.rows, 1, 2)
+        owner = np.nonzero(there >= 0)[2]
+        return self.panel.grid[self.panel.position(there[there >= 0], owner).max()]
 
     @cached_property
     def actual(self) -> Float:
@@ -89,8 +100,13 @@ class Backtest:
 
     @cached_property
     def shared(self) -> Bool:
-        """Where the truth is there and every model has a forecast (w, n, h): what scores are made of."""
-        return np.asarray(np.isfinite(self.errors).all(axis=0))
+        """Where the truth and every forecast are there (w, n, h): what scores are made of.
+
+        A model without a single forecast takes no pair from the others.
+        """
+        there = np.isfinite(self.errors)
+        able = there.any(axis=(1, 2, 3))
+        return np.asarray(there[able].all(axis=0) & able.any())
 
     @cached_property
     def forecasts(self) -> Any:
@@ -104,7 +120,9 @@ class Backtest:
         owner, window, step = np.nonzero(keep)
         times = self.panel.grid[self.panel.position(order[keep], owner)]
         table: dict[str, Any] = {"cutoff": self.panel.grid[self.positions[window, owner]]}
-        if self.refit is not True:
+        if self.fold is not None:
+            table["fold"] = self.fold[window]
+        elif self.refit is not True:
             table["trained_to"] = self.panel.grid[np.maximum(self.rolled[0].trained[window, owner], 0)]
         table[self.panel.names.target] = self.actual[window, owner, step]
         for name, done, reports in zip(self.models, self.rolled, self.reports_status, strict=True):

@@ -10,7 +10,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from tsforecast.errors import ConfigError
+from tsforecast.findings.policies import resolved
 from tsforecast.jobs.keys import line_of, nearest
+from tsforecast.jobs.models import DEFAULTS, make
 from tsforecast.jobs.schema import Job
 
 __all__ = ["load_job", "parse_job"]
@@ -53,9 +55,31 @@ def parse_job(text: str, *, name: str = "job.toml") -> Job:
     except ValidationError as cause:
         problems += [_sentence(error, raw, text) for error in cause.errors() if not _is_later(error["loc"])]
         raise ConfigError(_listed(problems, name)) from cause
+    problems += _unusable(job, text)
     if problems:
         raise ConfigError(_listed(problems, name))
     return job
+
+
+def _unusable(job: Job, text: str) -> list[str]:
+    """What the types cannot tell: models and their parameters, policies, names of models."""
+    problems = []
+    for alias, keys in job.models.items():
+        try:
+            make(alias, keys, job)
+        except ConfigError as cause:
+            named = next((key for key in keys.parameters if repr(key) in str(cause)), "type")
+            problems.append(f"{_place(text, ('models', alias, named))}[models.{alias}] {cause}")
+    for code, policy in job.policies.items():
+        try:
+            resolved({code: policy})
+        except ConfigError as cause:
+            problems.append(f"{_place(text, ('policies', code))}{cause}")
+    baseline = job.backtest.baseline
+    if baseline is not None and baseline not in (job.models or DEFAULTS):
+        place = _place(text, ("backtest", "baseline"))
+        problems.append(f"{place}no model {baseline!r}{nearest(baseline, job.models or DEFAULTS)}")
+    return problems
 
 
 def _listed(problems: Sequence[str], name: str) -> str:
@@ -145,7 +169,5 @@ def _sentence(error: Any, raw: Mapping[str, Any], text: str) -> str:
     if error["type"] == "string_pattern_mismatch":
         message = "is not a location: write scheme:path, for example parquet:data/sales.parquet"
     if error["type"] == "literal_error" and isinstance(given, str):
-        message += nearest(
-            given, [str(choice) for choice in error["ctx"]["expected"].replace("'", "").split(" or ")]
-        )
+        message += nearest(given, [str(choice) for choice in error["ctx"]["expected"].replace("'", "").split(" or ")])
     return f"{place}{dotted} = {given!r}: {message}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -16,9 +17,7 @@ Location = Annotated[str, Field(pattern=r"^[a-z0-9]+:.+")]
 class Keys(BaseModel):
     """A table of the job file: every key is known, or refused."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
 class JoinKeys(Keys):
@@ -84,6 +83,8 @@ class BacktestKeys(Keys):
     """true: at every origin; false: at the first; k: at every k-th."""
     input_size: int | None = Field(default=None, ge=1)
     """Rows that a fit may see."""
+    metric: str = "rmse"
+    """Score of the leaderboard."""
     baseline: str | None = None
     """Model to measure skill against; the first naive one when absent."""
 
@@ -91,7 +92,7 @@ class BacktestKeys(Keys):
 class OutputKeys(Keys):
     """Where the results go; every file is replaced in one step or not at all."""
 
-    forecasts: Location = "parquet:out/forecasts.parquet"
+    forecasts: Location | None = "parquet:out/forecasts.parquet"
     backtest: Location | None = "parquet:out/backtest.parquet"
     status: Location | None = "parquet:out/status.parquet"
     report: str | None = "out/report.html"
@@ -115,6 +116,8 @@ class Job(Keys):
     """Steps ahead."""
     freq: str | int | None = None
     """Offset alias or integer step; inferred when absent."""
+    as_of: date | datetime | int | None = None
+    """Last row that the models may see; later rows give known columns alone. The last row when absent."""
     levels: list[Level] = [80, 95]
     """Prediction intervals, per cent."""
     on_error: Literal["raise", "fallback", "skip"] = "fallback"

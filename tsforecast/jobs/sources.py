@@ -33,22 +33,22 @@ class Source:
         return self.files[number], row - self.first[number] + self.header
 
 
-def read(location: str, base: Path, *, texts: Iterable[str] = ()) -> Source:
+def read(location: str, base: Path, *, texts: Iterable[str] = (), static: bool = False) -> Source:
     """The rows at a location (csv:, parquet:, dataset:) relative to `base`; columns in `texts` stay text.
 
-    A glob reads all files it matches, by name. DataError where a file is damaged or its columns differ.
+    A glob reads all files it matches, by name; `static` asks a data set for its static table. DataError where a file
+    is damaged or its columns differ.
     """
     scheme, _, rest = location.partition(":")
     if scheme == "dataset":
-        return Source(datasets.load(rest), (location,), (0,), 0)
+        table = datasets.load(rest, static=True)[1] if static else datasets.load(rest)
+        return Source(table, (location,), (0,), 0)
     files = _matches(rest, base)
     tables = [_read_one(file, scheme, tuple(texts)) for file in files]
     for file, table in zip(files, tables, strict=True):
         different = set(table.column_names) ^ set(tables[0].column_names)
         if different:
-            raise DataError(
-                f"{file} and {files[0]} do not have the same columns: {listed(sorted(different))}"
-            )
+            raise DataError(f"{file} and {files[0]} do not have the same columns: {listed(sorted(different))}")
     arrow = require("pyarrow", "cli")
     whole = arrow.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0]
     first = np.cumsum([0, *(table.num_rows for table in tables[:-1])])
@@ -67,13 +67,7 @@ def _matches(pattern: str, base: Path) -> list[Path]:
         folder = Path(whole).parent
         there = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
         near = difflib.get_close_matches(Path(whole).name, there, n=1)
-        hint = (
-            f"; did you mean {near[0]!r}?"
-            if near
-            else f"; {folder} does not exist"
-            if not folder.is_dir()
-            else ""
-        )
+        hint = f"; did you mean {near[0]!r}?" if near else f"; {folder} does not exist" if not folder.is_dir() else ""
         raise ConfigError(f"no file at {whole}{hint}")
     return files
 

@@ -171,11 +171,11 @@ def _dots(name: str, style: str, xs: NDArray[Any], ys: Float, x: _Scale, y: _Sca
     ]
 
 
-def _nice(low: float, high: float, most: int = 6) -> Float:
-    """Round tick values within or just outside [low, high]."""
+def _nice(low: float, high: float, most: int = 6, steps: Sequence[float] = (1, 2, 2.5, 5, 10)) -> Float:
+    """Round tick values within [low, high], `steps` times a power of ten apart."""
     rough = (high - low) / (most - 1) or 1.0
     power = 10.0 ** np.floor(np.log10(rough))
-    step = power * next(s for s in (1, 2, 2.5, 5, 10) if s * power >= rough * (1 - 1e-9))
+    step = power * next(s for s in steps if s * power >= rough * (1 - 1e-9))
     ticks: Float = np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step
     return ticks + 0.0  # -0 is 0
 
@@ -185,8 +185,7 @@ def _x_ticks(values: NDArray[Any], x: _Scale, most: int) -> tuple[tuple[float, s
         return ()
     if not np.issubdtype(values.dtype, np.datetime64):
         low, high = _ends(values)
-        ticks = np.unique(np.round(_nice(low, high, most)))
-        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        ticks = np.unique(np.round(_nice(low, high, most, (1, 2, 5, 10))))
         return tuple((round(float(x(tick)), 1), number(int(tick))) for tick in ticks)
     low, high = values.min(), values.max()
     for step, unit in _TIME_STEPS:

@@ -1,0 +1,121 @@
+"""Inputs: the tables of a job, joined and derived, cut at its as_of, with the columns that its models use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tsforecast.errors import ConfigError, DataError, Finding, listed
+from tsforecast.jobs.derive import derived
+from tsforecast.jobs.schema import Job, JoinKeys
+from tsforecast.jobs.sources import Source, need, read
+
+__all__ = ["Inputs", "gather"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """History, future values of known columns, static columns and masked spans, as pandas tables."""
+
+    source: Source
+    history: pd.DataFrame
+    future: pd.DataFrame | None
+    static: pd.DataFrame | None
+    mask: pd.DataFrame | None
+
+    def place(self, row: int) -> str:
+        """File and line (CSV) or row (parquet, from 0) of a row of the history."""
+        file, line = self.source.place(int(self.history.index[row]))
+        return f"{file}:{line}"
+
+
+def gather(job: Job, base: Path) -> Inputs:
+    """Read every table that the job names; ConfigError or DataError where one is absent, damaged or lacks a column."""
+    data = job.data
+    texts = [data.id] if data.id else []
+    source = read(data.source, base, texts=texts)
+    joined = source.table
+    for join in data.join:
+        joined = _joined(joined, join, base, texts)
+    need(joined, [data.id, data.time], "the data")
+    need(derived(joined.head(0), data.derive), [data.target, data.weights, *_columns(job)], "the data")
+    whole = derived(joined, data.derive)
+    keep = [data.id, data.time, data.target, data.weights, *_columns(job)]
+    history = whole[list(dict.fromkeys(name for name in keep if name is not None))]
+    history, ahead = _cut(history, job)
+    future = read(data.known_source, base, texts=texts).table if data.known_source else ahead
+    if future is not None:
+        need(future, [data.id, data.time, *data.known], "known_source")
+    static = read(data.static_source, base, texts=texts, static=True).table if data.static_source else None
+    mask = read(data.mask, base, texts=["id"]).table if data.mask else None
+    if static is not None:
+        need(static, [data.id], "static_source")
+    if mask is not None:
+        need(mask, ["id", "from", "to"], "mask")
+    return Inputs(source, history, future, static, mask)
+
+
+def _columns(job: Job) -> list[str]:
+    """Columns beside id, time and target: those kept on request, and what each model names for itself."""
+    own: list[str] = []
+    for model in job.models.values():
+        for key in ("past", "known"):
+            named = model.parameters.get(key, ())
+            own += [named] if isinstance(named, str) else list(named)
+    return [*job.data.columns, *job.data.past, *job.data.known, *own]
+
+
+def _joined(table: pd.DataFrame, join: JoinKeys, base: Path, texts: Sequence[str]) -> pd.DataFrame:
+    """The table with the columns of another one, whose keys must be there once each."""
+    other = read(join.source, base, texts=[name for name in texts if name in join.on]).table
+    need(table, join.on, "the data")
+    need(other, join.on, join.source)
+    shared = (set(table.columns) & set(other.columns)) - set(join.on)
+    if shared:
+        raise ConfigError(f"join {join.source}: both tables have {listed(sorted(shared))}; add to on or rename")
+    doubled = other.duplicated(join.on)
+    if doubled.any():
+        rows = tuple(int(row) for row in doubled.to_numpy().nonzero()[0])
+        raise DataError(
+            "",
+            [
+                Finding(
+                    "TSF-JOIN-DUP",
+                    f"{join.source}: keys {listed(join.on)} are not unique",
+                    rows=rows[:5],
+                    count=len(rows),
+                    fix="keep one row a key, or name more columns in on",
+                )
+            ],
+        )
+    for key in join.on:
+        if (table[key].dtype.kind == "M") != (other[key].dtype.kind == "M"):
+            raise ConfigError(
+                f"join {join.source}: column {key!r} is {table[key].dtype} here and {other[key].dtype} there"
+            )
+    return table.merge(other, on=join.on, how="left")
+
+
+def _cut(table: pd.DataFrame, job: Job) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """History up to as_of, and the known columns of the rows after it."""
+    if job.as_of is None:
+        return table, None
+    times = table[job.data.time]
+    limit: object = job.as_of
+    if not isinstance(job.as_of, int):
+        limit = pd.Timestamp(job.as_of)
+        times = pd.to_datetime(times) if times.dtype.kind != "M" else times
+        # A date means the whole of that day.
+        limit = limit + pd.Timedelta(days=1) if type(job.as_of).__name__ == "date" else limit
+        limit = limit.tz_localize(times.dt.tz) if times.dt.tz is not None and limit.tzinfo is None else limit
+        before = times < limit if type(job.as_of).__name__ == "date" else times <= limit
+    else:
+        before = times <= limit
+    if not before.any():
+        raise ConfigError(f"as_of = {job.as_of}: no row is that early; the first is {times.min()}")
+    names = [job.data.id, job.data.time, *job.data.known]
+    ahead = table.loc[~before, [name for name in dict.fromkeys(names) if name is not None]]
+    return table[before | times.isna()], ahead if len(ahead) and job.data.known else None

@@ -178,6 +178,13 @@ class Panel:
         return self.stop - self.start
 
     @property
+    def observed(self) -> Int:
+        """Finite target rows of each series (n,)."""
+        counts = np.concatenate([[0], np.cumsum(np.isfinite(self.y))])
+        seen: Int = counts[self.stop] - counts[self.start]
+        return seen
+
+    @property
     def known_names(self) -> tuple[str, ...]:
         """Names of the columns known for the future."""
         return self.column_names[self.n_past :]
@@ -232,11 +239,10 @@ class Panel:
             repaired=None if self.repaired is None else self.repaired[index],
         )
 
-    def stack(self, cutoffs: Sequence[int] | Int) -> Panel:
-        """One span for each (window, series), window-major: w * n spans cut at `cutoffs` (w,) share the block."""
-        cuts = np.asarray(cutoffs, dtype=np.int64)
-        many = self.take(np.tile(np.arange(len(self)), len(cuts)))
-        return many.upto(np.repeat(cuts, len(self)))
+    def cut(self, cutoffs: Int) -> Panel:
+        """All (window, series) spans that end at cutoffs (w, n), window-major: w * n spans that share the block."""
+        many = self.take(np.tile(np.arange(len(self)), len(cutoffs)))
+        return many.upto(cutoffs.reshape(-1))
 
     def replace(self, **changes: Any) -> Panel:
         """A copy with some fields exchanged (y, excluded, weights, static, ...)."""
@@ -255,19 +261,22 @@ class Panel:
         return self.columns[:, self.column_names.index(name)]
 
     def right(self, width: int, values: Float | None = None) -> Float:
-        """The last `width` rows of each series, right-aligned (n, width); NaN where a series is shorter."""
+        """The last `width` rows of each series, right-aligned (n, width) or (n, width, k); NaN where it is shorter."""
         source = self.y if values is None else values
         rows = self.stop[:, None] + np.arange(-width, 0)
-        inside = rows >= self.start[:, None]
+        outside = rows < self.start[:, None]
         if not len(source):
-            return np.full(rows.shape, np.nan)
-        return np.where(inside, source[np.where(inside, rows, 0)], np.nan)
+            return np.full((*rows.shape, *source.shape[1:]), np.nan)
+        rows[outside] = 0
+        picked = source[rows]
+        picked[outside] = np.nan
+        return picked
 
     def ahead(self, full: Panel, h: int, values: Float | None = None) -> Float:
-        """The `h` rows of `full` that follow each span of this slice (n, h) or (n, h, k); NaN past its end."""
+        """The `h` rows of `full` that follow each span of a slice or `cut` of it (n, h) or (n, h, k); NaN past its end."""
         source = full.y if values is None else values
         rows = self.stop[:, None] + np.arange(h)
-        inside = rows < full.stop[:, None]
+        inside = rows < np.resize(full.stop, len(self))[:, None]
         picked = source[np.where(inside, rows, 0)]
         picked[~inside] = np.nan
         return picked

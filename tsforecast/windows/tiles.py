@@ -1,4 +1,4 @@
-"""Lag windows: fixed tiles of series, Gram matrices of lags, scales, and the seasonal last value."""
+"""Fixed tiles of series, random generators a series, and the seasonal last value."""
 
 from __future__ import annotations
 

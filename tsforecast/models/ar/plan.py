@@ -1,0 +1,88 @@
+"""What an AR may look like: target transforms and sets of lags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tsforecast.errors import ConfigError
+from tsforecast.panel import Float
+
+__all__ = ["TRANSFORMS", "Transform", "lag_sets", "parse_lags", "parse_transform"]
+
+
+class Transform(NamedTuple):
+    """Target transform: natural log or not, then a difference at lag `diff` (0 for none)."""
+
+    log: bool = False
+    diff: int = 0
+
+    def word(self) -> str:
+        """The transform as users write it."""
+        parts = ["log"] * self.log + ["diff" if self.diff == 1 else f"diff{self.diff}"] * bool(self.diff)
+        return "-".join(parts) or "none"
+
+    def apply(self, y: Float) -> Float:
+        """y (s, T) transformed; NaN where it does not exist."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            g = np.log(np.where(y > 0, y, np.nan)) if self.log else y
+        if not self.diff:
+            return g
+        out = np.full_like(g, np.nan)
+        out[:, self.diff :] = g[:, self.diff :] - g[:, : -self.diff]
+        return out
+
+
+TRANSFORMS = ("log", "diff", "seasonal-diff", "log-diff", "log-seasonal-diff")
+
+
+def parse_transform(word: str | None, season: int) -> Transform:
+    """A Transform from a word of TRANSFORMS, or None; ConfigError lists the choices."""
+    if word is None:
+        return Transform()
+    if word not in TRANSFORMS:
+        raise ConfigError(f'transform must be "auto", None, {", ".join(TRANSFORMS)}; got {word!r}')
+    diff = season if "seasonal-diff" in word else int("diff" in word)
+    if "seasonal-diff" in word and season < 2:
+        raise ConfigError(f"transform={word!r} needs a season: AR(season=...), or a frequency that has one")
+    return Transform(word.startswith("log"), diff)
+
+
+def parse_lags(lags: int | Sequence[int]) -> tuple[int, ...]:
+    """Sorted lags: 14 means 1..14; ConfigError for zero, negative or doubled ones."""
+    if isinstance(lags, (int, np.integer)) and not isinstance(lags, bool):
+        if lags < 0:
+            raise ConfigError(f"lags must be >= 0, got {lags}")
+        return tuple(range(1, int(lags) + 1))
+    if isinstance(lags, (str, bool)) or not all(isinstance(lag, (int, np.integer)) for lag in lags):
+        raise ConfigError(f'lags must be "auto", a number or a list of numbers, got {lags!r}')
+    wanted = [int(lag) for lag in lags]
+    if len(set(wanted)) != len(wanted) or min(wanted, default=1) < 1:
+        raise ConfigError(f"lags must be distinct and >= 1, got {wanted}")
+    return tuple(sorted(wanted))
+
+
+def lag_sets(seasons: Sequence[int], rows: int) -> list[tuple[int, ...]]:
+    """Candidate sets of lags for series of at least `rows` rows, from few to many.
+
+    1..3; 1..s+2; the same with multiples of each season and their neighbours; none needs more than a third of the
+    rows as its longest lag, nor more lags than a third of the rows.
+    """
+    sets: list[tuple[int, ...]] = [(), (1,), (1, 2, 3)]
+    short = min(seasons, default=1)
+    base = set(range(1, short + 3)) if short > 1 else set(range(1, 7))
+    sets.append(tuple(sorted(base)))
+    longer = set(base)
+    for season in seasons:
+        # A short season repeats up to the next longer one; the longest up to three times.
+        above = [s for s in seasons if s > season]
+        last = min(above) if above else 3 * season
+        for multiple in range(season, last + 1, season):
+            longer |= {multiple, multiple + 1} if multiple == last or not above else {multiple}
+    if seasons:
+        sets.append(tuple(sorted(set(sets[2]) | {s + d for s in seasons for d in (0, 1)})))
+        sets.append(tuple(sorted(longer)))
+    fitting = [lags for lags in sets if max(lags, default=0) <= rows / 3 and len(lags) <= rows / 3]
+    return list(dict.fromkeys(fitting)) or [()]

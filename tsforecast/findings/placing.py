@@ -17,7 +17,7 @@ from tsforecast.panel import Bool, Float, Int
 
 __all__ = ["Placed", "place"]
 
-_SAMPLE = 200_000  # rows that are enough to see the common step
+_SAMPLE = 20_000  # rows, by whole series, that are enough to see the common step
 _ROOM = 10_000_000  # grid positions that are never too many
 
 
@@ -134,11 +134,8 @@ def _frequency(book: Book, stamps: NDArray[Any], place_of: Int, codes: Int, freq
 
 def _sample(codes: Int, n: int) -> Int:
     """Rows of enough evenly spread series to know the common step; all rows of a small table."""
-    if len(codes) <= _SAMPLE:
-        return np.arange(len(codes))
-    every = max(1, n * 100 // _SAMPLE)
-    rows = np.flatnonzero(codes % every == 0)
-    return rows if len(rows) > 1 else np.arange(len(codes))
+    every = min(len(codes) // _SAMPLE, n // 20)
+    return np.arange(len(codes)) if every < 2 else np.flatnonzero(codes % every == 0)
 
 
 def _on_grid(book: Book, stamps: NDArray[Any], place_of: Int, freq: Any) -> tuple[Int, NDArray[Any]]:

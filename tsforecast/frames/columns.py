@@ -90,6 +90,10 @@ def encode(column: nw.Series[Any]) -> tuple[Int, NDArray[Any]]:
         encoded = native.unify_dictionaries().combine_chunks().dictionary_encode()
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         return codes, _objects(encoded.dictionary.to_pylist())
+    if column.implementation.is_polars() and column.dtype == nw.String:
+        labels = column.drop_nulls().unique(maintain_order=True)
+        physical = column.cast(nw.Enum(labels.to_list())).to_native().to_physical()
+        return physical.cast(int).fill_null(-1).to_numpy().astype(np.int64), _objects(labels.to_list())
     if column.implementation.is_polars() and not column.dtype.is_numeric():
         native = _objects(native.to_list())  # to_numpy would give fixed-width text, padded to the longest
     codes, uniques = pd.factorize(native)

@@ -110,7 +110,7 @@ def test_the_level_holds_under_the_null() -> None:
     ("first", "second", "h"),
     [
         (np.ones(9), np.ones(9), 1),
-        (np.full(9, 0.3), np.full(9, 0.1), 1),
+        (np.full(30, 0.3), np.full(30, 0.1), 1),
         (np.arange(3.0), np.ones(3), 3),
         (np.arange(3.0), np.ones(3), 7),
         (np.full(4, np.nan), np.ones(4), 1),

@@ -133,7 +133,8 @@ def _parse(raw: bytes) -> dict[str, Any]:
     need(_values(raw) <= MAX_VALUES, f"more than {MAX_VALUES} values in its manifest")
     manifest: dict[str, Any] = json.loads(raw.decode("ascii"))
     version = manifest["format"]
-    need(version == FORMAT, f"format {version!r}, known here is {FORMAT}: install the tsforecast that wrote it")
+    known = type(version) is int and version == FORMAT
+    need(known, f"format {version!r}, known here is {FORMAT}: install the tsforecast that wrote it")
     # Doubled keys, odd spacing or odd numbers would read differently elsewhere.
     need(_dump(manifest) == raw, "its manifest is not as this package writes one")
     return manifest

@@ -15,7 +15,7 @@ from tsforecast.jobs.keys import line_of, nearest
 from tsforecast.jobs.models import DEFAULTS, make
 from tsforecast.jobs.schema import Job
 
-__all__ = ["load_job", "parse_job"]
+__all__ = ["job_of", "load_job", "parse_job"]
 
 SCHEMES = ("csv", "parquet", "dataset")
 LATER = {
@@ -49,6 +49,11 @@ def parse_job(text: str, *, name: str = "job.toml") -> Job:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as cause:
         raise ConfigError(f"{name} is not TOML: {cause}") from cause
+    return job_of(raw, text, name=name)
+
+
+def job_of(raw: Mapping[str, Any], text: str = "", *, name: str = "options") -> Job:
+    """The job in a mapping; `text` is the TOML that it came from, for line numbers."""
     problems = _later(raw, text)
     try:
         job = Job.model_validate(raw)

@@ -205,8 +205,11 @@ def _verdict(job: Job, made: Forecasts, findings: pd.DataFrame) -> Exit:
 
 def _write(job: Job, base: Path, outcome: Outcome, panel: Panel, progress: Progress, seconds: float) -> dict[str, Path]:
     """Write what the job asks for; forecasts and the clean data only where they may be published."""
+    keys = job.output
+    files: dict[str, Path] = {}
+    if not any((keys.forecasts, keys.backtest, keys.status, keys.report)):
+        return files
     progress.start("write")
-    keys, files = job.output, {}
     published = outcome.exit is not Exit.NOT_PUBLISHED
     tables = {
         "forecasts": (keys.forecasts, outcome.forecasts if published else None),

@@ -19,10 +19,9 @@ __all__ = ["Column", "Grid", "Page", "Row", "Tile", "grid", "render"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Heading of a column of a shown table."""
+    """Heading of a column of a shown table, and the style class of its cells."""
 
     name: str
-    numeric: bool = False
     style: str = ""
 
 
@@ -78,7 +77,7 @@ def grid(table: Any, *, styles: dict[str, str] | None = None, most: int = 40, ro
     kinds = [dtype.kind in "iuf" for dtype in head.dtypes]
     named = styles or {}
     columns = tuple(
-        Column(str(name), numeric, named.get(str(name), "n" if numeric else ""))
+        Column(str(name), named.get(str(name), "n" if numeric else ""))
         for name, numeric in zip(head.columns, kinds, strict=True)
     )
     texts = [_texts(head.iloc[:, place]) for place in range(len(columns))]

@@ -65,7 +65,7 @@ def report(
         by_horizon=None if result is None else _by_horizon(result, order),
         series=_series(panel, result, forecasts, order),
         series_note=ORIGIN_NOTE if forecasts is None else AHEAD_NOTE,
-        findings=grid(findings, styles={"code": "code", "series": "id"}),
+        findings=grid(findings, styles={"code": "code", "series": "id", "ds": "id"}),
         statuses=grid(troubled, styles={"code": "code"}),
         footer=tuple(footer),
     )
@@ -116,18 +116,17 @@ def _tiles(panel: Panel, status: pd.DataFrame | None, order: Sequence[str]) -> t
 def _leaderboard(board: pd.DataFrame | None) -> Grid | None:
     if board is None:
         return None
-    against = board["baseline"].iloc[0]
-    roles = [
-        " · ".join(["chosen"] * bool(picked) + ["baseline"] * (name == against))
-        for name, picked in zip(board["model"], board["chosen"], strict=True)
-    ]
-    hidden = ["rank", "chosen", "figure", "baseline", *(["missing"] if not board["missing"].any() else [])]
-    hidden += [str(name) for name in board if str(name).endswith("_left_out") and not board[name].any()]
-    table = board.drop(columns=hidden)
-    table.insert(1, "role", roles)
-    styles = ["best" if picked else "base" if name == against else "" for name, picked in
-              zip(board["model"], board["chosen"], strict=True)]  # fmt: skip
-    return grid(table, rows=styles)
+    baseline = board["model"] == board["baseline"]
+    table = board.drop(columns=["rank", "chosen", "figure", "baseline", "pairs", "seconds"])
+    gone = [name for name in table if name == "missing" or str(name).endswith("_left_out")]
+    table = table.drop(columns=[name for name in gone if not table[name].any()])
+    shares = [str(name) for name in table if name == "skill" or str(name).startswith("coverage")]
+    for name in shares:
+        table[name] = [f"{share:.1%}" if np.isfinite(share) else "–" for share in table[name]]
+    table.insert(1, "", np.where(board["chosen"], "chosen", np.where(baseline, "baseline", "")))
+    table["seconds"] = [f"{seconds:.2f}" for seconds in board["seconds"]]
+    styles = np.where(board["chosen"], "best", np.where(baseline, "base", "")).tolist()
+    return grid(table, rows=styles, styles=dict.fromkeys([*shares, "seconds"], "n"))
 
 
 def _leaderboard_note(board: pd.DataFrame | None, metric: str) -> str:

@@ -78,7 +78,8 @@ class Finding:
             extra = f" ... and {self.count - SHOWN} more" if self.count > SHOWN else ""
             where.append("rows " + ", ".join(str(r) for r in self.rows[:SHOWN]) + extra)
         place = f" ({'; '.join(where)})" if where else ""
-        return f"{self.code}: {self.message}{place}{'. ' + self.fix if self.fix else ''}"
+        facts = "" if self.expected is None else f": found {self.found}, expected {self.expected}"
+        return f"{self.code}: {self.message}{place}{facts}{'. ' + self.fix if self.fix else ''}"
 
 
 class TsforecastError(Exception):
@@ -172,6 +173,5 @@ def require(module: str, extra: str) -> Any:
         return import_module(module)
     except ImportError as cause:
         raise MissingDependency(
-            f"{module.partition('.')[0]} is needed here but not installed: "
-            f"pip install 'tsforecast[{extra}]'"
+            f"{module.partition('.')[0]} is needed here but not installed: pip install 'tsforecast[{extra}]'"
         ) from cause

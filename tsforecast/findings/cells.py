@@ -32,6 +32,7 @@ def _ids(book: Book) -> None:
     missing = table.codes < 0
     for place in (place for place, text in texts.items() if not text.strip()):
         missing |= table.codes == place
+        book.quarantined[place] = book.policies["TSF-ID-NULL"] == "quarantine"
     if missing.any():
         rows = np.flatnonzero(missing)
         book.unusable[rows] = True

@@ -19,7 +19,7 @@ _ENOUGH = 6  # rows from which a series' own step can be told
 def report_off_grid(book: Book, rows: Int, off: Bool, stamps: NDArray[Any], freq: Any, grid: NDArray[Any]) -> None:
     """Write the series with stamps between grid points: TSF-FREQ if their own step differs, else TSF-FREQ-PHASE."""
     codes = book.table.codes[rows]
-    usual = grids.fixed_step(freq) or _median_step(grid)
+    usual = grids.fixed_step(freq) or _median_step(grids.ahead(freq, stamps.min(), 8))
     for code in np.unique(codes[off]):
         mine = codes == code
         own = _median_step(np.unique(stamps[mine]))

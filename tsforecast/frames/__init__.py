@@ -6,6 +6,7 @@ and writes whole tables, `future` joins values known beforehand, `places` reads 
 
 from tsforecast.frames.coming import grid_ahead
 from tsforecast.frames.future import future_times, known_ahead, make_future, missing_future
+from tsforecast.frames.periods import periods
 from tsforecast.frames.places import static_arrays, static_table
 from tsforecast.frames.tables import (
     Table,
@@ -31,6 +32,7 @@ __all__ = [
     "missing_future",
     "native",
     "opened",
+    "periods",
     "read",
     "rows_table",
     "series_column",

@@ -47,7 +47,7 @@ class Times(NamedTuple):
 
     def take(self, rows: Int) -> Times:
         """Chosen rows, without the record of wrong cells."""
-        null = None if self.null is None else self.null[rows]
+        null = None if self.null is None else _null(self.null[rows])
         return self._replace(values=self.values[rows], null=null, wrong=_NO_ROWS, cells=_NO_ROWS)
 
     def shown(self, rows: Int) -> tuple[object, ...]:
@@ -94,8 +94,8 @@ def encode(column: nw.Series[Any]) -> tuple[Int, NDArray[Any]]:
         labels = column.drop_nulls().unique(maintain_order=True)
         physical = column.cast(nw.Enum(labels.to_list())).to_native().to_physical()
         return physical.cast(int).fill_null(-1).to_numpy().astype(np.int64), _objects(labels.to_list())
-    if column.implementation.is_polars() and not column.dtype.is_numeric():
-        native = _objects(native.to_list())  # to_numpy would give fixed-width text, padded to the longest
+    if column.implementation.is_polars():  # other text would become fixed-width, padded to the longest
+        native = native.to_numpy() if column.dtype.is_numeric() else _objects(native.to_list())
     codes, uniques = pd.factorize(native)
     return codes.astype(np.int64, copy=False), _plain(uniques)
 
@@ -214,7 +214,10 @@ def numbers(column: nw.Series[Any]) -> Numbers:
         if dtype.is_decimal() or (not dtype.is_float() and column.is_null().any()):
             column = column.cast(nw.Float64)
         return Numbers(column.to_numpy().astype(np.float64, copy=False))
-    codes, uniques = encode(column)
+    try:
+        codes, uniques = encode(column)
+    except TypeError:  # unhashable cells: lists, structs
+        return Numbers(np.zeros(len(column)), np.arange(len(column)), _objects(column.to_list()))
     table = np.full(len(uniques) + 1, np.nan)
     bad = []
     for place, value in enumerate(uniques):

@@ -148,20 +148,39 @@ def infer(stamps: NDArray[Any], codes: Int) -> Any:
     week or business day. Steps that contradict it are for the caller to find.
     """
     numbers = stamps.view(np.int64) if stamps.dtype.kind == "M" else stamps
-    steps = np.diff(numbers)[np.diff(codes) == 0]
-    steps = steps[steps > 0]
-    if not len(steps):
+    steps, owner = np.diff(numbers), codes[1:]
+    inside = (np.diff(codes) == 0) & (steps > 0)
+    if not inside.any():
         return None
-    values, counts = np.unique(steps, return_counts=True)
-    step = int(values[np.argmax(counts)])
-    smallest = int(values[0])
-    if np.any(values % step) and not np.any(values % smallest) and 10 * counts[0] >= len(steps):
-        step = smallest
+    step = _usual_step(steps[inside], owner[inside])
     if stamps.dtype.kind != "M":
         return step
     if step % DAY or np.unique(numbers % DAY, return_counts=True)[1].max() * 2 <= len(numbers):
         return named(step)
     return _calendar(np.unique(stamps.astype("datetime64[D]")), step // DAY)
+
+
+def _usual_step(steps: Int, owner: Int) -> int:
+    """The step of most rows: each series has its own, the most common of its steps.
+
+    In thin series that is too wide: a smaller step wins if it divides all others and is not rare (1 in 10).
+    """
+    order = np.lexsort((steps, owner))
+    steps, owner = steps[order], owner[order]
+    first = np.flatnonzero(np.append(True, np.diff(owner) != 0))
+    smallest = steps[first]
+    rows = np.diff(np.append(first, len(steps)))
+    starts = np.flatnonzero(np.append(True, (np.diff(owner) != 0) | (np.diff(steps) != 0)))
+    often = np.diff(np.append(starts, len(steps)))  # how often each (series, step) occurs
+    where = np.searchsorted(first, starts, side="right") - 1
+    best = np.zeros(len(first), dtype=np.int64)
+    ranked = np.lexsort((-steps[starts], often))
+    best[where[ranked]] = steps[starts][ranked]  # the last one written is the most frequent, then the smallest
+    divides = np.add.reduceat(steps % np.repeat(smallest, rows) != 0, first, dtype=np.int64) == 0
+    common = 10 * often[np.searchsorted(starts, first)] >= rows
+    own = np.where(divides & common, smallest, best)
+    kinds, back = np.unique(own, return_inverse=True)
+    return int(kinds[np.argmax(np.bincount(back, weights=rows))])
 
 
 def _calendar(days: NDArray[Any], step: int) -> str:

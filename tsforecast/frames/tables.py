@@ -109,8 +109,8 @@ def read(
         ids, codes = np.array([names.target], dtype=object), np.zeros(len(frame), dtype=np.int64)
     else:
         codes, ids = _ids(frame[names.id])
-    others = columns if columns is not None else [c for c in frame.columns if c not in {*names}]
-    values, categories = _others(frame, others, asked=columns is not None)
+    there = [c for c in frame.columns if isinstance(c, str) and c not in names]
+    values, categories = _others(frame, there if columns is None else columns, asked=columns is not None)
     return Table(
         names=names,
         kind=frame.implementation.value,
@@ -142,8 +142,9 @@ def _demand(frame: nw.DataFrame[Any], wanted: Sequence[str]) -> None:
     for name in wanted:
         if name not in frame.columns:
             there = [str(column) for column in frame.columns]
-            near = get_close_matches(name, there, n=1, cutoff=0.6)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            lowered = {column.lower(): column for column in there}
+            near = get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+            hint = f"; did you mean {lowered[near[0]]!r}?" if near else ""
             raise ConfigError(f"the table has no column {name!r}{hint} (columns: {', '.join(there) or 'none'})")
 
 
@@ -201,12 +202,14 @@ def native(table: Mapping[str, Any], like: Panel) -> Any:
     return nw.from_dict(made, backend=like.kind).to_native()
 
 
-def rows_table(panel: Panel, owner: Int, times: NDArray[Any], values: Mapping[str, Any]) -> Any:
-    """A long table of the caller's kind: id of the series `owner` (rows,), time (rows,), named values (rows,)."""
+def rows_table(panel: Panel, owner: Int, times: NDArray[Any] | None, values: Mapping[str, Any]) -> Any:
+    """A long table of the caller's kind: id of the series `owner` (rows,), time (rows,) if any, named values (rows,)."""
     table: dict[str, Any] = {}
     if panel.names.id is not None:
         table[panel.names.id] = series_column(panel.ids, panel, owner=owner)
-    return native(table | {panel.names.time: times} | dict(values), panel)
+    if times is not None:
+        table[panel.names.time] = times
+    return native(table | dict(values), panel)
 
 
 def forecast_table(

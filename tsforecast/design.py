@@ -13,7 +13,7 @@ from tsforecast.calendars.features import features
 from tsforecast.errors import ConfigError, listed
 from tsforecast.panel import Float, Panel
 
-__all__ = ["ahead", "prepare"]
+__all__ = ["ahead", "known_only", "prepare"]
 
 
 def prepare(panel: Panel, past: Sequence[str], known: Sequence[str], words: Sequence[str]) -> Panel:
@@ -47,15 +47,20 @@ def ahead(panel: Panel, known: Sequence[str], words: Sequence[str], h: int, futu
     """Values (n, h, k) of the known and calendar columns for the h steps after each series, as `prepare` orders them."""
     parts: list[Float] = [np.empty((len(panel), h, 0))]
     if known:
-        raw = frames.known_ahead(panel.replace(column_names=tuple(known), n_past=0), future, h)
+        raw = frames.known_ahead(known_only(panel, known), future, h)
         for j, name in enumerate(known):
             parts.append(expanded(raw[:, :, j], name, panel)[0])
     if words:
-        times = frames.future_times(panel, h)
+        times = frames.future_times(panel, h, future=future)
         unique, where = np.unique(times, return_inverse=True)
         values, _ = features(unique, tuple(words), freq=panel.freq, tz=panel.tz)
         parts.append(values[where.reshape(times.shape)])
     return np.concatenate(parts, axis=2)
+
+
+def known_only(panel: Panel, known: Sequence[str]) -> Panel:
+    """The panel as the future door wants it: its known columns under the caller's names."""
+    return panel.replace(column_names=tuple(known), n_past=0)
 
 
 def expanded(values: Float, name: str, panel: Panel) -> tuple[Float, list[str]]:

@@ -177,11 +177,11 @@ class Forecaster(Parameters):
         panel, steps, levels = self._ready(), self._horizon(h), checked_levels(levels)
         if levels and self.conformal is not None and "errors" not in self.state_:
             raise ConfigError(f"{self.name}: conformal intervals need the horizon at fit: fit(data, h={steps})")
-        known = design.ahead(panel, tuple(self.known), self.calendar_words, steps, future)
+        known = self._known_ahead(steps, future)
         if aggregate is not None:
             return paths.totals(self, panel, steps, known, levels, aggregate)
         out = self.forecast(self.state_, panel, steps, known, levels)
-        times = frames.future_times(panel, steps)
+        times = frames.future_times(panel, steps, future=future)
         return frames.forecast_table(
             panel, out, alias=self.name, levels=levels, with_status=self.on_error != "raise", times=times
         )
@@ -189,11 +189,11 @@ class Forecaster(Parameters):
     def simulate(self, n_paths: int = 100, h: int | None = None, *, future: Any = None) -> Any:
         """Table of sample paths: id, time, `name-path-1` ... `name-path-{n_paths}`; seeded a series by its id."""
         panel, steps = self._ready(), self._horizon(h)
-        known = design.ahead(panel, tuple(self.known), self.calendar_words, steps, future)
+        known = self._known_ahead(steps, future)
         drawn = paths.draw(self, panel, steps, known, n_paths)
         columns = {f"{self.name}-path-{p + 1}": drawn[:, :, p].reshape(-1) for p in range(n_paths)}
         owner = np.repeat(np.arange(len(panel)), steps)
-        return frames.rows_table(panel, owner, frames.future_times(panel, steps).ravel(), columns)
+        return frames.rows_table(panel, owner, frames.future_times(panel, steps, future=future).ravel(), columns)
 
     def fitted(self) -> Any:
         """Table of one-step in-sample values: id, time, y, `name`, residual; NaN where a model has no value yet."""
@@ -217,7 +217,7 @@ class Forecaster(Parameters):
 
     def missing_future(self, h: int | None = None, future: Any = None) -> Any:
         """Rows (id, time) that `future` still lacks for the next h rows."""
-        return frames.missing_future(self._known_only(), self._horizon(h), future)
+        return frames.missing_future(design.known_only(self._ready(), tuple(self.known)), self._horizon(h), future)
 
     def describe(self) -> dict[str, Any]:
         """Name, parameters and the columns that enter the model, in order."""
@@ -238,6 +238,9 @@ class Forecaster(Parameters):
         if panel is None:
             raise NotFittedError(f"{self.name} is not fitted yet: call fit(data) first")
         return panel
+
+    def _known_ahead(self, h: int, future: Any) -> Float:
+        return design.ahead(self._ready(), tuple(self.known), self.calendar_words, h, future)
 
     def _horizon(self, h: int | None) -> int:
         steps = self.h_ if h is None else h

@@ -180,6 +180,7 @@ def _grouped(
         for low in range(0, len(group), at_once):
             some = group[low : low + at_once]
             spans = design.cut(some)
+            spans = spans if input_size is None else spans.tail(input_size)
             parts.append(
                 model.forecast(state, spans, h, spans.ahead(design, h, design.columns[:, design.n_past :]), levels)
             )

@@ -177,9 +177,20 @@ def _tile_moments(rows: Rows, tile: Tile, transform: Transform, lags: tuple[int,
 
 
 def fit_lags(
-    panel: Panel, transform: Transform, m: Moments, lags: Sequence[int], ridge: Ridge, *, errors: bool = False
+    panel: Panel,
+    transform: Transform,
+    m: Moments,
+    lags: Sequence[int],
+    ridge: Ridge,
+    *,
+    errors: bool = False,
+    by_rows: bool = True,
 ) -> Fit:
-    """Answers for a subset of the lags of `m`; without a ridge, collinear series are solved exactly on their rows."""
+    """Answers for a subset of the lags of `m`; standard errors only on request.
+
+    Without a ridge, collinear series are solved exactly on their rows; where the moments are not those of the
+    series alone (`by_rows=False`) a smallest ridge stands in for that.
+    """
     chosen = m.columns(lags)
     part = m.values[:, chosen][:, :, chosen]
     gram, cross, power, mean = centred(part, 1)
@@ -192,7 +203,9 @@ def fit_lags(
         coef, weak = least_squares(gram, cross, penalty)
         coef = coef[..., 0]
         freedom = np.full(len(gram), float(gram.shape[1]))
-    if weak.any() and ridge == 0:
+    if weak.any() and not by_rows:
+        coef[weak] = least_squares(gram[weak], cross[weak], np.full(int(weak.sum()), 1e-9))[0][..., 0]
+    elif weak.any():
         coef[weak], freedom[weak] = _exact(panel, transform, m, lags, weak)
     return _finished(m, lags, coef, (gram, cross[..., 0], power[:, 0, 0], mean, count), freedom, penalty, errors)
 

@@ -8,29 +8,29 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tsforecast.errors import ConfigError
+from tsforecast.errors import ConfigError, listed
 from tsforecast.forecast import Forecast
 from tsforecast.forecaster import Forecaster
-from tsforecast.models.ar import series
-from tsforecast.models.ar.dynamics import Equation, impulse
+from tsforecast.models.ar import direct, inference, pooled, series
+from tsforecast.models.ar.choose import Candidate
 from tsforecast.models.ar.plan import Transform, lag_sets, parse_lags, parse_transform
-from tsforecast.panel import Float, Panel, seasons
+from tsforecast.panel import Float, Int, Panel, seasons
 from tsforecast.rolling import Roll, State
-from tsforecast.windows import normal_widths
 
 __all__ = ["AR"]
 
 
 @dataclass(eq=False, repr=False)
 class AR(Forecaster):
-    """Regression of the target on its own lags, on past columns' lags and on known and calendar columns.
+    """Regression of the target on its own lags, on the lags of past columns, and on known and calendar columns.
 
     lags: "auto", a number (14 means 1..14) or a list. season: rows a season, or several; None takes the frequency's.
     ridge: penalty as a share of each column's mean square, "auto" by generalised cross-validation. transform: "auto",
     None, "log", "diff", "seasonal-diff", "log-diff", "log-seasonal-diff". strategy: "recursive", "direct" (one
     regression a horizon) or "auto" (direct where there are past columns). scope: "series", "global" or a static column.
     stabilise: draw explosive roots back inside the unit circle ("auto": unless ridge=0 and transform=None).
-    Hamilton (1994), Time Series Analysis, ch. 3-4, 8.
+    transform_point: whether the point of a logged model is the median or the mean. Rows with a missing value are left
+    out of the fit. Hamilton (1994), Time Series Analysis, ch. 3, 4 and 8.
     """
 
     lags: int | Sequence[int] | Literal["auto"] = "auto"
@@ -44,30 +44,132 @@ class AR(Forecaster):
 
     has_intervals: ClassVar[bool] = True
 
+    @property
+    def needs(self) -> Any:  # type: ignore[override]
+        """What one fit must see together: a series, a group, or the panel."""
+        return {"series": "series", "global": "panel"}.get(self.scope, ("group", self.scope))
+
+    @property
+    def needs_h(self) -> bool:
+        """Whether the horizon must be known at fit."""
+        return self._is_direct
+
+    @property
+    def diagnostics_(self) -> Any:
+        """Table, a row a series: transform, lags, ridge, effective parameters, rows, sigma, whether it was stabilised."""
+        return inference.diagnostics(self._recursive("diagnostics_"), self._ready())
+
+    def coefficients(self) -> Any:
+        """Table, a row a coefficient: id, term, estimate, standard error, t, p, on the transformed target's scale."""
+        return inference.coefficients(self._recursive("coefficients()"), self._ready())
+
+    def statistics(self) -> Any:
+        """Table, a row a series: rows, R^2, adjusted R^2, sigma, log-likelihood, AIC, BIC."""
+        return inference.statistics(self._recursive("statistics()"), self._ready())
+
+    def summary(self, id: object = None) -> str:
+        """The regression of one series as text, laid out as statsmodels does."""
+        return inference.summary(self._recursive("summary()"), self._ready(), id, self.name)
+
+    def components(self, h: int | None = None, *, future: Any = None) -> Any:
+        """Table of what constant, lags, each known and calendar column add to each forecast (before any exponential)."""
+        state, panel, steps = self._recursive("components()"), self._ready(), self._horizon(h)
+        return inference.components(state, panel, steps, self._known_ahead(steps, future), self.name)
+
+    def _recursive(self, what: str) -> State:
+        self._ready()
+        if self._is_direct:
+            raise ConfigError(f"{what} describes recursive models; this one is direct (strategy, or past columns)")
+        state: State = self.state_["fit"]
+        return state
+
+    @property
+    def _is_direct(self) -> bool:
+        return self.strategy == "direct" or (self.strategy == "auto" and bool(self.past))
+
+    @property
+    def _calm(self) -> bool:
+        plain = self.ridge == 0 and self.transform is None
+        return not plain if self.stabilise == "auto" else bool(self.stabilise)
+
     def _seasons(self, panel: Panel) -> tuple[int, ...]:
         if self.season is None:
             return seasons(panel.freq)
-        return (self.season,) if isinstance(self.season, (int, np.integer)) else tuple(self.season)
+        return tuple(np.atleast_1d(self.season).tolist())
 
-    def _candidates(self, panel: Panel) -> list[series.Candidate]:
+    def _candidates(self, panel: Panel) -> list[Candidate]:
         usual = self._seasons(panel)
-        longest = int(panel.lengths.max(initial=0))
-        sets = lag_sets(usual, longest) if isinstance(self.lags, str) else [parse_lags(self.lags)]
+        sets = (
+            lag_sets(usual, int(panel.lengths.max(initial=0)))
+            if isinstance(self.lags, str)
+            else [parse_lags(self.lags)]
+        )
         if self.transform == "auto":
-            diffs = [0, 1] + ([min(usual)] if usual else [])
-            positive = bool(np.any(panel.y > 0))
-            words = [Transform(log, d) for log in ([False, True] if positive else [False]) for d in diffs]
+            diffs = [0, 1, *([min(usual)] if usual else [])]
+            words = [Transform(log, diff) for log in (False, True) for diff in diffs]
         else:
             words = [parse_transform(self.transform, min(usual, default=0))]
-        return [series.Candidate(word, lags) for word in words for lags in sets]
+        return [Candidate(word, lags) for word in words for lags in sets]
 
-    @property
-    def _is_plain(self) -> bool:
-        return self.ridge == 0 and self.transform is None
+    def _check(self, panel: Panel, h: int | None) -> None:
+        if self.strategy not in ("auto", "recursive", "direct"):
+            raise ConfigError(f"strategy must be auto, recursive or direct, got {self.strategy!r}")
+        if self.strategy == "recursive" and self.past:
+            raise ConfigError(
+                f'strategy="recursive" cannot use past columns ({listed(self.past)}): their own future would be needed '
+                'to go on from the first step. Use strategy="direct", or list them as known'
+            )
+        if isinstance(self.lags, str) and self.lags != "auto":
+            raise ConfigError(f'lags must be "auto", a number or a list of numbers, got {self.lags!r}')
+        if self.ridge != "auto" and (isinstance(self.ridge, str) or not 0 <= self.ridge < np.inf):
+            raise ConfigError(f'ridge must be "auto" or a number >= 0, got {self.ridge!r}')
+        if self.transform_point not in ("median", "mean"):
+            raise ConfigError(f'transform_point must be "median" or "mean", got {self.transform_point!r}')
+        if self.scope not in ("series", "global", *panel.static):
+            there = listed(panel.static) or "none was given"
+            raise ConfigError(f"scope must be 'series', 'global' or a static column ({there}), got {self.scope!r}")
+        if self.scope != "series" and self._is_direct:
+            raise ConfigError('direct models are fitted a series: use scope="series"')
+        if any(season < 1 for season in self._seasons(panel)):
+            raise ConfigError(f"season must be at least 1 row, got {self.season}")
+        self._candidates(panel)
+
+    def _rows_needed(self, panel: Panel) -> int:
+        if isinstance(self.lags, str) or self.ridge != 0 or self.scope != "series":
+            return 1
+        # A regression without a penalty needs a row more than it has coefficients.
+        lags = parse_lags(self.lags)
+        diff = parse_transform(
+            None if self.transform == "auto" else self.transform, min(self._seasons(panel), default=2)
+        ).diff
+        return max(lags, default=0) + diff + len(lags) * (1 + panel.n_past) + 2
+
+    def _groups(self, panel: Panel) -> Int:
+        if self.scope == "global":
+            return np.zeros(len(panel), dtype=np.int64)
+        return np.unique(np.asarray(panel.static[self.scope]).astype(str), return_inverse=True)[1].astype(np.int64)
 
     def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
-        calm = not self._is_plain if self.stabilise == "auto" else bool(self.stabilise)
-        return series.fit(panel, self._candidates(panel), self.ridge, h, calm)
+        candidates = self._candidates(panel)
+        if self._is_direct:
+            return direct.fit(panel, candidates, self.ridge, h or 1)
+        if self.scope != "series":
+            return pooled.fit(panel, self._groups(panel), candidates, self.ridge, self._calm, self.transform == "auto")
+        return series.fit(panel, candidates, self.ridge, h, self._calm)
+
+    def _fit_windows(self, panel: Panel, cutoffs: Int, h: int | None) -> State:
+        candidates = self._candidates(panel)
+        if self._is_direct or len(candidates) > 1 or self.scope != "series":
+            return super()._fit_windows(panel, cutoffs, h)
+        return series.fit_windows(panel, cutoffs, candidates[0], self.ridge, self._calm)
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
-        return series.predict(state, panel, h, known, levels, self.transform_point == "mean")
+        kind = direct if self._is_direct else series
+        return kind.predict(state, panel, h, known, levels, self.transform_point == "mean")
+
+    def _simulate(self, state: State, panel: Panel, h: int, known: Float, draws: Float) -> Float | None:
+        return None if self._is_direct else series.simulate(state, panel, h, known, draws)
+
+    def _keep(self, state: State) -> int | None:
+        reach = max(state["lags"], default=0) + int(state["diff"].max(initial=0))
+        return 64 + 3 * reach

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from tsforecast.forecast import Forecast
 from tsforecast.models.ar.choose import Candidate, choose, equation, start_window
 from tsforecast.models.ar.dynamics import Equation, impulse, recursion
-from tsforecast.models.ar.fit import Ridge, fit_lags, moments
+from tsforecast.models.ar.fit import Fit, Moments, Ridge, fit_lags, moments, tile_rows
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import State
-from tsforecast.windows import normal_widths
+from tsforecast.windows import Tile, normal_widths
+from tsforecast.windows.moments import explicit_moments, lag_design
 
-__all__ = ["Candidate", "fit", "predict"]
+__all__ = ["drives", "empty_state", "equation_of", "fit", "fit_windows", "predict", "write_fit"]
 
 BLOCK = 2048
 """Series worked on between two allocations: bounds memory, changes no bit of a result."""
@@ -23,23 +24,70 @@ BLOCK = 2048
 
 def fit(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int | None, calm: bool) -> State:
     """State arrays of n series: the equation of each, its coefficients, and what was chosen."""
-    order = max(max(c.lags, default=0) + c.transform.diff for c in candidates)
     union = tuple(sorted({lag for c in candidates for lag in c.lags}))
-    state = _empty(len(panel), order, len(union) * (1 + panel.n_past) + panel.columns.shape[1] - panel.n_past)
+    state = empty_state(panel, candidates)
     for first in range(0, len(panel), BLOCK):
         block = np.arange(first, min(first + BLOCK, len(panel)))
         part = panel.take(block)
         chosen = choose(part, candidates, ridge, h or 1, calm)
         for number in np.unique(chosen):
             index = np.nonzero(chosen == number)[0]
-            _fit_one(state, block[index], part.take(index), candidates[number], union, ridge, calm)
+            some, form = part.take(index), candidates[number]
+            m = moments(some, form.transform, form.lags)
+            done = fit_lags(some, form.transform, m, form.lags, ridge, errors=True)
+            write_fit(state, block[index], some, form, union, done, m.centre[:, 0], calm)
         state["choice"][block] = chosen
-    state["lags"] = list(union)
-    state["candidates"] = [[c.transform.log, c.transform.diff, list(c.lags)] for c in candidates]
     return state
 
 
-def _empty(n: int, order: int, width: int) -> State:
+def fit_windows(panel: Panel, cutoffs: Int, form: Candidate, ridge: Ridge, calm: bool) -> State:
+    """State of the spans that end at cutoffs (w, n), window-major: rows are summed once, each window adds its own.
+
+    Centre and scale are those of the first window; they condition the sums and change answers by rounding alone.
+    """
+    state = empty_state(panel.cut(cutoffs), [form])
+    n = len(panel)
+    for first in range(0, n, BLOCK):
+        block = np.arange(first, min(first + BLOCK, n))
+        part = panel.take(block)
+        before = part.upto(cutoffs[0, block])
+        m = moments(before, form.transform, form.lags)
+        for w, cutoff in enumerate(cutoffs[:, block]):
+            now = part.upto(cutoff)
+            if w:
+                m = added(m, before, now, form)
+            done = fit_lags(now, form.transform, m, form.lags, ridge, errors=True)
+            write_fit(state, w * n + block, now, form, form.lags, done, m.centre[:, 0], calm)
+            before = now
+    return state
+
+
+def added(m: Moments, before: Panel, now: Panel, form: Candidate) -> Moments:
+    """Moments of `now` from those of `before`, a shorter span of the same rows."""
+    fresh = now.stop - before.stop
+    step = int(fresh.max(initial=0))
+    if not step:
+        return m
+    width = step + max(form.lags, default=0) + form.transform.diff
+    late = now.tail(width)
+    steps = np.arange(-width, 0)
+    rows = late.stop[:, None] + steps
+    inside = rows >= late.start[:, None]
+    tile = Tile(np.arange(len(now)), np.where(inside, rows, 0), inside)
+    part = tile_rows(late, tile, form.transform, (m.centre, m.scale))
+    x, whole = lag_design(part.z, form.lags, part.past, part.known)
+    whole = whole * (steps >= -fresh[:, None])
+    weights = None if part.weights is None else part.weights[:, -step:]
+    more = explicit_moments(x[:, -step:], whole[:, -step:], part.z[:, -step:, None], weights)
+    return replace(m, values=m.values + more)
+
+
+def empty_state(panel: Panel, candidates: Sequence[Candidate]) -> State:
+    """State arrays for the series of `panel`, nothing fitted yet."""
+    n = len(panel)
+    union = sorted({lag for c in candidates for lag in c.lags})
+    order = max(max(c.lags, default=0) + c.transform.diff for c in candidates)
+    width = len(union) * (1 + panel.n_past) + panel.columns.shape[1] - panel.n_past
     shapes: dict[str, tuple[int, ...]] = {
         "phi": (n, order), "const": (n,), "centre": (n,), "sd": (n,), "coef": (n, width), "error": (n, width + 1),
         "intercept": (n,), "sigma2": (n,), "count": (n,), "freedom": (n,), "ridge": (n,), "total": (n,),
@@ -50,27 +98,25 @@ def _empty(n: int, order: int, width: int) -> State:
     state["stabilised"] = np.zeros(n, dtype=bool)
     state["diff"] = np.zeros(n, dtype=np.int64)
     state["choice"] = np.zeros(n, dtype=np.int64)
+    state["lags"] = list(union)
     return state
 
 
-def _fit_one(
-    state: State, where: Int, panel: Panel, candidate: Candidate, union: Sequence[int], ridge: Ridge, calm: bool
+def write_fit(
+    state: State, where: Int, panel: Panel, form: Candidate, union: Sequence[int], done: Fit, centre: Float, calm: bool
 ) -> None:
-    """Fit the series of `panel` in one form and write rows `where` of the state."""
-    transform, lags = candidate.transform, candidate.lags
-    m = moments(panel, transform, lags)
-    done = fit_lags(panel, transform, m, lags, ridge, errors=True)
-    eq, changed = equation(transform, lags, done, m.centre[:, 0], calm)
+    """Write answers of one form into rows `where` of the state."""
+    eq, changed = equation(form.transform, form.lags, done, centre, calm)
     state["phi"][where, : eq.phi.shape[1]] = eq.phi
     for name, values in (("const", eq.const), ("centre", eq.centre), ("sd", eq.sd), ("log", eq.log)):
         state[name][where] = values
-    state["stabilised"][where], state["diff"][where] = changed, transform.diff
+    state["stabilised"][where], state["diff"][where] = changed, form.transform.diff
     state["intercept"][where] = done.const
     for name in ("sigma2", "count", "freedom", "ridge", "total"):
         state[name][where] = getattr(done, name)
-    n_known = panel.columns.shape[1] - panel.n_past
-    place = [c * len(union) + union.index(lag) for c in range(1 + panel.n_past) for lag in lags]
-    place += list(range(len(union) * (1 + panel.n_past), len(union) * (1 + panel.n_past) + n_known))
+    lagged = len(union) * (1 + panel.n_past)
+    place = [c * len(union) + union.index(lag) for c in range(1 + panel.n_past) for lag in form.lags]
+    place += range(lagged, lagged + panel.columns.shape[1] - panel.n_past)
     state["coef"][np.ix_(where, place)] = done.coef
     state["error"][np.ix_(where, [0, *(p + 1 for p in place)])] = done.error
 
@@ -112,3 +158,17 @@ def drives(state: State, panel: Panel, h: int, known: Float) -> tuple[Float | No
         part = whole[index]
         whole[index, d:] = part[:, d:] - part[:, :-d]
     return whole[:, width:], whole[:, :width]
+
+
+def simulate(state: State, panel: Panel, h: int, known: Float, draws: Float) -> Float:
+    """Sample paths (n, h, p): the recursion driven by sd times `draws` (n, h, p), parameters taken as known."""
+    eq = equation_of(state, panel.series)
+    ahead, behind = drives(state, panel, h, known)
+    u = recursion(eq.phi, eq.const, start_window(eq, panel, behind), h, ahead)
+    psi = impulse(eq.phi, h)
+    shocks = draws * eq.sd[:, None, None]
+    for step in range(h):
+        # The response to shocks up to this step: a convolution with the psi weights.
+        u_step = np.einsum("ns,nsp->np", psi[:, : step + 1][:, ::-1], shocks[:, : step + 1])
+        draws[:, step] = u[:, step, None] + u_step
+    return eq.back(draws)

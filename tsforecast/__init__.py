@@ -34,7 +34,7 @@ _NAMES = {
     "load": "registry",
 }
 
-__all__ = sorted([*_NAMES, "__version__"])  # noqa: PLE0605
+__all__ = sorted([*_NAMES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:

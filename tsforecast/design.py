@@ -34,8 +34,7 @@ def prepare(panel: Panel, past: Sequence[str], known: Sequence[str], words: Sequ
     if words:
         values, labels_ = features(panel.grid, tuple(words), freq=panel.freq, tz=panel.tz)
         owner = np.repeat(np.arange(len(panel)), panel.lengths)
-        rows = np.repeat(panel.start - np.concatenate([[0], np.cumsum(panel.lengths)[:-1]]), panel.lengths)
-        rows = rows + np.arange(len(owner))
+        rows = panel.rows
         block = np.full((len(panel.y), values.shape[1]), np.nan)
         block[rows] = values[panel.position(rows, owner)]
         parts.append(block)
@@ -44,7 +43,7 @@ def prepare(panel: Panel, past: Sequence[str], known: Sequence[str], words: Sequ
 
 
 def ahead(panel: Panel, known: Sequence[str], words: Sequence[str], h: int, future: Any) -> Float:
-    """Values (n, h, k) of the known and calendar columns for the h steps after each series, as `prepare` orders them."""
+    """Values (n, h, k) of known and calendar columns for the h steps after each series, as `prepare` orders them."""
     parts: list[Float] = [np.empty((len(panel), h, 0))]
     if known:
         raw = frames.known_ahead(known_only(panel, known), future, h)

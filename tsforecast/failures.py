@@ -74,8 +74,8 @@ def settle(
     out: Forecast, panel: Panel, levels: Sequence[float], *, name: str, on_error: str, rescue: Rescue
 ) -> Forecast:
     """Failed rows raise, are replaced by the rescue forecast, or become NaN, as `on_error` says; status tells which."""
-    failed = ~np.isfinite(out.point).all(axis=1)
-    failed |= ~failed & out_of_range(np.where(failed[:, None], 0.0, out.point), panel)
+    failed: Bool = ~np.isfinite(out.point).all(axis=1)
+    failed = failed | out_of_range(np.where(failed[:, None], 0.0, out.point), panel)
     if not failed.any():
         return out
     ids = panel.ids[failed]
@@ -89,7 +89,7 @@ def settle(
     h = out.point.shape[1]
     nothing = Forecast(np.full((len(ids), h), np.nan))
     stand_in = nothing if on_error == "skip" else rescue(panel.take(failed), h, levels)
-    usable = np.isfinite(stand_in.point).all(axis=1)
+    usable: Bool = np.isfinite(stand_in.point).all(axis=1)
     status = out.status.copy()
     status[failed] = np.where(usable, STATUSES.index("fallback"), STATUSES.index("failed")).astype(np.int8)
     point = out.point.copy()

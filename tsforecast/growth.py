@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from tsforecast import artifact
 from tsforecast.errors import ArtifactError, ConfigError, DataError, Finding
 from tsforecast.panel import Bool, Names, Panel
-
-if TYPE_CHECKING:
-    from tsforecast.forecaster import Forecaster
+from tsforecast.rolling import Member
 
 __all__ = ["extended", "joined", "panel_from", "panel_state", "plain", "save"]
 
@@ -31,9 +29,8 @@ def extended(old: Panel, new: Panel, revised: Literal["raise", "replace"]) -> tu
     keys, rows = [], []
     for panel in (old, new):
         owner = np.repeat(np.arange(len(panel)), panel.lengths)
-        inside = np.concatenate([np.arange(a, b) for a, b in zip(panel.start, panel.stop, strict=True)] or [[]])
-        inside = inside.astype(np.int64)
-        at = np.searchsorted(grid, panel.grid[panel.position(inside, owner)])
+        inside = panel.rows
+            at = np.searchsorted(grid, panel.grid[panel.position(inside, owner)])
         mine = np.array([place[name] for name in panel.ids], dtype=np.int64)
         keys.append(mine[owner] * p + at)
         rows.append(inside)
@@ -108,7 +105,7 @@ def joined(old: Any, new: Any, n_old: int, n_new: int) -> Any:
     return old
 
 
-def save(model: Forecaster, panel: Panel, path: Any) -> None:
+def save(model: Member, panel: Panel, path: Any) -> None:
     """Write a fitted model to one file: parameters, fitted arrays, and the last rows that forecasts need."""
     keep = model._keep(model.state_["fit"])
     state = {
@@ -143,8 +140,7 @@ def panel_state(panel: Panel) -> dict[str, Any]:
     """The rows of the spans alone, as named arrays."""
     lengths = panel.lengths
     owner = np.repeat(np.arange(len(panel)), lengths)
-    stop = np.cumsum(lengths)
-    rows = np.arange(int(lengths.sum())) - np.repeat(stop - lengths, lengths) + np.repeat(panel.start, lengths)
+    rows = panel.rows
     position = panel.position(rows, owner)
     low = int(position.min(initial=len(panel.grid) - 1)) if len(rows) else 0
     grid = panel.grid[low:]

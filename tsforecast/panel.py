@@ -185,6 +185,13 @@ class Panel:
         return seen
 
     @property
+    def rows(self) -> Int:
+        """Block rows of all spans, series by series."""
+        first = np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
+        rows: Int = np.repeat(self.start - first, self.lengths) + np.arange(int(self.lengths.sum()))
+        return rows
+
+    @property
     def known_names(self) -> tuple[str, ...]:
         """Names of the columns known for the future."""
         return self.column_names[self.n_past :]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tsforecast import frames
 from tsforecast.errors import ConfigError
 from tsforecast.panel import Float, Panel
+from tsforecast.rolling import Member
 from tsforecast.windows import generators
-
-if TYPE_CHECKING:
-    from tsforecast.forecaster import Forecaster
 
 __all__ = ["draw", "fitted", "totals"]
 
@@ -21,7 +19,7 @@ PATHS = 1000
 SPANS = 200_000
 
 
-def draw(model: Forecaster, panel: Panel, h: int, known: Float, n_paths: int) -> Float:
+def draw(model: Member, panel: Panel, h: int, known: Float, n_paths: int) -> Float:
     """Sample paths (n, h, p): the family's own, or the point plus whole error paths drawn from calibration origins.
 
     Drawing an origin's errors together keeps their dependence over the horizon. ConfigError without either.
@@ -47,7 +45,7 @@ def draw(model: Forecaster, panel: Panel, h: int, known: Float, n_paths: int) ->
     return np.clip(out, model.lower, model.upper)
 
 
-def totals(model: Forecaster, panel: Panel, h: int, known: Float, levels: Sequence[float], period: str) -> Any:
+def totals(model: Member, panel: Panel, h: int, known: Float, levels: Sequence[float], period: str) -> Any:
     """Table of horizon sums by calendar period: id, period start, rows summed, `name`, its intervals.
 
     The point sums the point forecasts; intervals are quantiles of summed sample paths.
@@ -70,8 +68,8 @@ def totals(model: Forecaster, panel: Panel, h: int, known: Float, levels: Sequen
     return frames.rows_table(panel, owner, starts[np.nonzero(there)[1]], columns)
 
 
-def fitted(model: Forecaster, panel: Panel) -> Any:
-    """Table id, time, y, `name`, residual: one-step values under the fitted parameters, each from rows before its own."""
+def fitted(model: Member, panel: Panel) -> Any:
+    """Table id, time, y, `name`, residual: one-step values under the fitted parameters, from rows before each."""
     value = np.full(len(panel.y), np.nan)
     longest = int(panel.lengths.max(initial=0))
     known = panel.columns[:, panel.n_past :]
@@ -83,8 +81,7 @@ def fitted(model: Forecaster, panel: Panel) -> Any:
         spans = many.replace(stop=stop).take(stop < many.stop)
         point = model._predict(model.state_["fit"], spans, 1, known[spans.stop][:, None, :], ()).point[:, 0]
         value[spans.stop] = np.clip(point, model.lower, model.upper)
-    rows = np.concatenate([np.arange(a, b) for a, b in zip(panel.start, panel.stop, strict=True)] or [[]])
-    rows = rows.astype(np.int64)
+    rows = panel.rows
     owner = np.repeat(np.arange(len(panel)), panel.lengths)
     columns = {
         panel.names.target: panel.y[rows],

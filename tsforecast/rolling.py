@@ -21,20 +21,56 @@ SPANS = 100_000  # spans (window x series) held at once: bounds memory, changes 
 
 
 class Member(Protocol):
-    """What rolling asks of a forecaster: pure steps on prepared panels."""
+    """What the rooms below the interface ask of a forecaster: pure steps on prepared panels."""
+
+    lower: float | None
+    upper: float | None
+    seed: int
+    state_: State
+    h_: int | None
 
     @property
-    def needs(self) -> Any: ...
-    def design(self, panel: Panel) -> Panel: ...
-    def learn(self, panel: Panel, h: int | None) -> State: ...
-    def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State: ...
-    def forecast(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast: ...
+    def name(self) -> str:
+        """Column name of the forecasts."""
+
+    @property
+    def needs(self) -> Any:
+        """What one fit must see together."""
+
+    @property
+    def conformal(self) -> Any:
+        """The conformal recipe in force, or None."""
+
+    def design(self, panel: Panel) -> Panel:
+        """The panel with the model's columns alone."""
+
+    def learn(self, panel: Panel, h: int | None) -> State:
+        """Fitted state of a panel."""
+
+    def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
+        """Fitted state of all spans that end at cutoffs (w, n)."""
+
+    def forecast(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
+        """Finished forecast of a panel."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name."""
+
+    def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
+        """Forecast of the family alone."""
+
+    def _simulate(self, state: State, panel: Panel, h: int, known: Float, draws: Float) -> Float | None:
+        """Sample paths of the family, or None."""
+
+    def _keep(self, state: State) -> int | None:
+        """Last rows that forecasts need."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rolled:
     """Forecasts at w origins: cutoffs and trained (w, n) grid positions; point, actual (w, n, h);
-    lower, upper (w, n, h, q) or None; status (w, n); seconds of the whole."""
+    lower, upper (w, n, h, q) or None; status (w, n); seconds of the whole.
+    """
 
     cutoffs: Int
     trained: Int

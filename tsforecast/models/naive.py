@@ -153,8 +153,9 @@ def _moments(panel: Panel) -> tuple[Float, Float, Float]:
 class Climatology(Forecaster):
     """The seasonal normal: a mean for each place in the season, or harmonics, and a linear trend where it can be told.
 
-    `kind="auto"` takes means for seasons up to 24 rows and `harmonics` sine-cosine pairs for longer ones; `season=None`
-    takes a year where the frequency has one (365.2425 days, 52.1775 weeks, 12 months, 4 quarters), else the main season.
+    `kind="auto"` takes means for seasons up to 24 rows and `harmonics` sine-cosine pairs for longer ones;
+    `season=None` takes a year where the frequency has one (365.2425 days, 52.1775 weeks, 12 months, 4 quarters),
+    else the main season.
     `trend="auto"` needs three seasons.
     """
 
@@ -184,7 +185,7 @@ class Climatology(Forecaster):
         for tile in tiles(panel):
             live = len(tile.index)
             y = tile.gather(panel.y)[:live]
-            t = (tile.rows[:live] + panel.offset[tile.index, None]) if panel.at is None else panel.at[tile.rows[:live]]
+            t = panel.position(tile.rows[:live], tile.index[:, None]).astype(float)
             seen = np.isfinite(y)
             long = seen.sum(axis=1) >= 3 * season
             slope = long if self.trend == "auto" else np.full(live, bool(self.trend))
@@ -192,7 +193,7 @@ class Climatology(Forecaster):
         return {"coef": coef, "sd": sd, "season": float(season), "means": bool(means)}
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
-        t = panel.last[:, None] + np.arange(1, h + 1)
+        t = panel.last[:, None] + np.arange(1.0, h + 1)
         x = _basis(t, state["season"], state["means"], self.harmonics)
         coef = state["coef"][panel.series]
         point = np.einsum("nhk,nk->nh", x, coef)
@@ -236,7 +237,7 @@ def _normal(
     coef = np.linalg.solve(gram, (np.swapaxes(x, 1, 2) @ target[..., None]))[..., 0]
     left = target - np.einsum("stk,sk->st", x, coef)
     free = np.maximum(seen.sum(axis=1) - (x.any(axis=1)).sum(axis=1), 1)
-    sd = np.sqrt((left**2 * seen).sum(axis=1) / free)
+    sd: Float = np.sqrt((left**2 * seen).sum(axis=1) / free)
     # Undo the centring of level and time: the indicators (or the constant) take both.
     shift = level - coef[:, -1] * middle / season
     coef[:, : round(season) if means else 1] += shift[:, None]

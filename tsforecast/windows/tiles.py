@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -23,7 +23,8 @@ changes no bit of its result."""
 @dataclass(frozen=True, slots=True, eq=False)
 class Tile:
     """Up to TILE series of like length: index (<= TILE,) into the panel; rows (TILE, T) of the block, right-aligned;
-    inside (TILE, T) marks those that belong to the span."""
+    inside (TILE, T) marks those that belong to the span.
+    """
 
     index: Int
     rows: Int
@@ -40,7 +41,8 @@ def padded_length(lengths: Int) -> Int:
     """Length that each series is padded to: the next of 8 sizes an octave, a function of its own length alone."""
     size = np.maximum(lengths, 8)
     quantum = 2 ** np.maximum(np.floor(np.log2(size)).astype(np.int64) - 3, 0)
-    return -(-size // quantum) * quantum
+    padded: Int = -(-size // quantum) * quantum
+    return padded
 
 
 def tiles(panel: Panel) -> Iterator[Tile]:
@@ -66,7 +68,7 @@ def main_season(panel: Panel) -> int:
     return usual[0] if usual else 1
 
 
-def generators(ids: Sequence[Any], seed: int) -> Iterator[np.random.Generator]:
+def generators(ids: Iterable[Any], seed: int) -> Iterator[np.random.Generator]:
     """One random generator a series, from a stable hash of seed and id: company changes no draw."""
     for name in ids:
         digest = blake2b(f"{seed}|{name}".encode(), digest_size=16).digest()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from tsforecast.models.ar.dynamics import Equation, filled, level_polynomial, recursion, stabilised
-from tsforecast.models.ar.fit import Fit, Moments, Ridge, fit_lags, moments
+from tsforecast.models.ar.fit import Fit, Ridge, fit_lags, moments
 from tsforecast.models.ar.plan import Transform
 from tsforecast.panel import Bool, Float, Int, Panel
 

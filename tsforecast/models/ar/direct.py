@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from tsforecast.models.ar.fit import Ridge, Rows, tile_rows
 from tsforecast.models.ar.plan import Transform
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import State
-from tsforecast.windows import normal_widths, tiles
+from tsforecast.windows import Tile, normal_widths, tiles
 from tsforecast.windows.moments import explicit_moments, lag_design
 from tsforecast.windows.solve import centred, exact, gcv_ridge, least_squares
 
@@ -39,16 +40,24 @@ def fit(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int) -> 
         place = [c * len(union) + union.index(lag) for c in range(1 + p) for lag in candidate.lags]
         place += list(range(len(union) * (1 + p), width))
         for tile in tiles(panel):
-            _try(state, best, panel, tile.index, tile_answers(panel, tile, candidate, ridge, h), candidate, place)
+            _try(state, best, tile.index, tile_answers(panel, tile, candidate, ridge, h), candidate, place)
     return state
 
 
-def tile_answers(
-    panel: Panel, tile: object, candidate: Candidate, ridge: Ridge, h: int
-) -> tuple[Rows, Float, Float, Float, Float]:
-    """Rows, coefficients (s, h, c), constants, residual variances (s, h) and one-step scores (s,) of one tile."""
+class Answers(NamedTuple):
+    """Rows of a tile; coefficients (s, h, c), constants and residual variances (s, h); one-step scores (s,)."""
+
+    rows: Rows
+    coef: Float
+    const: Float
+    variance: Float
+    score: Float
+
+
+def tile_answers(panel: Panel, tile: Tile, candidate: Candidate, ridge: Ridge, h: int) -> Answers:
+    """Regressions of one tile, all horizons, in the form of one candidate."""
     transform = candidate.transform
-    rows = tile_rows(panel, tile, Transform(transform.log))  # type: ignore[arg-type]
+    rows = tile_rows(panel, tile, Transform(transform.log))
     z = Transform(False, transform.diff).apply(rows.z)
     targets = [_target(rows.z, transform.diff, step) for step in range(1, h + 1)]
     if rows.known.shape[2]:
@@ -59,7 +68,7 @@ def tile_answers(
         coef, const, variance, score = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
     else:
         coef, const, variance, score = _solve(z, candidate.lags, rows, rows.known, targets, ridge)
-    return rows, coef, const, variance, score[:, 0] + 2 * np.log(rows.scale) + 2 * rows.log_mean
+    return Answers(rows, coef, const, variance, score[:, 0] + 2 * np.log(rows.scale) + 2 * rows.log_mean)
 
 
 def _moved(x: Float, step: int) -> Float:
@@ -119,24 +128,22 @@ def _solve(
 def _try(
     state: State,
     best: Float,
-    panel: Panel,
     index: Int,
-    answers: tuple[Rows, Float, Float, Float, Float],
+    answers: Answers,
     candidate: Candidate,
     place: Sequence[int],
 ) -> None:
     """Write the tile's answers where they beat what stands (or where nothing stands yet)."""
-    rows, coef, const, variance, score = (part for part in answers)
     live = len(index)
-    score = np.where(np.isnan(score[:live]), np.inf, score[:live])
+    score = np.where(np.isnan(answers.score[:live]), np.inf, answers.score[:live])
     better = (score < best[index]) | np.isnan(state["const"][index, 0])
     to, of = index[better], np.nonzero(better)[0]
     best[to] = score[of]
     state["coef"][to] = 0.0
-    state["coef"][to[:, None], :, place] = np.moveaxis(coef[of], 2, 1)
-    state["const"][to] = const[of]
-    state["sd"][to] = np.sqrt(variance[of])
-    state["centre"][to], state["scale"][to] = rows.centre[of], rows.scale[of]
+    state["coef"][to[:, None], :, place] = np.moveaxis(answers.coef[of], 2, 1)
+    state["const"][to] = answers.const[of]
+    state["sd"][to] = np.sqrt(answers.variance[of])
+    state["centre"][to], state["scale"][to] = answers.rows.centre[of], answers.rows.scale[of]
     state["log"][to], state["diff"][to] = candidate.transform.log, candidate.transform.diff
 
 
@@ -186,7 +193,7 @@ def _finished(u: Float, part: State, h: int, levels: Sequence[float], mean_point
 
 
 def _carried(x: Float) -> Float:
-    """Missing values of x (n, W, ...) replaced by the newest one before them; the model's centre where there is none."""
+    """Missing values of x (n, W, ...) as the newest one before them, or the centre where there is none."""
     if not np.isnan(x).any():
         return x
     place = np.where(np.isnan(x), 0, np.arange(x.shape[1]).reshape(1, -1, *(1,) * (x.ndim - 2)))
@@ -194,7 +201,7 @@ def _carried(x: Float) -> Float:
 
 
 def _lagged(x: Float, lags: Sequence[int]) -> Float:
-    """x (n, W) at these lags of the row after it (n, L)."""
+    """X (n, W) at these lags of the row after it (n, L)."""
     return x[:, [x.shape[1] - lag for lag in lags]]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tsforecast.panel import Bool, Float, Int
 
-__all__ = ["Equation", "filled", "impulse", "level_polynomial", "recursion", "stable", "stabilised"]
+__all__ = ["Equation", "filled", "impulse", "level_polynomial", "recursion", "stabilised", "stable"]
 
 
 class Equation(NamedTuple):
@@ -25,10 +25,10 @@ class Equation(NamedTuple):
 
     def take(self, index: Int) -> Equation:
         """The equations of some series."""
-        return Equation(*(part[index] for part in self))
+        return Equation(self.phi[index], self.const[index], self.centre[index], self.sd[index], self.log[index])
 
     def into(self, y: Float) -> Float:
-        """y (n, ...) on the scale of the recursion; NaN where a log does not exist."""
+        """Y (n, ...) on the scale of the recursion; NaN where a log does not exist."""
         shape = (-1,) + (1,) * (y.ndim - 1)
         log = self.log.reshape(shape)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -36,7 +36,7 @@ class Equation(NamedTuple):
         return np.where(log, logs, y) - self.centre.reshape(shape)
 
     def back(self, u: Float) -> Float:
-        """u (n, ...) on the scale of the data."""
+        """U (n, ...) on the scale of the data."""
         shape = (-1,) + (1,) * (u.ndim - 1)
         level = u + self.centre.reshape(shape)
         if not self.log.any():
@@ -74,7 +74,7 @@ def recursion(phi: Float, const: Float, window: Float, h: int, drive: Float | No
 
 def impulse(phi: Float, h: int) -> Float:
     """Response (n, h) to a unit shock: psi[0] = 1, psi[j] = sum phi_l psi[j - l]. Hamilton (1994), eq. 3.4.17."""
-    n, order = phi.shape
+    n = len(phi)
     live = np.nonzero(phi.any(axis=0))[0]
     weights = np.ascontiguousarray(phi.T)
     out = np.zeros((h, n))
@@ -87,7 +87,7 @@ def impulse(phi: Float, h: int) -> Float:
 
 
 def filled(phi: Float, const: Float, window: Float, drive: Float | None = None) -> Float:
-    """window (n, W) with missing values replaced by one-step predictions from what precedes them, W >= P.
+    """Window (n, W) with missing values replaced by one-step predictions from what precedes them, W >= P.
 
     Values too early to predict take the nearest observed one.
     """

@@ -132,20 +132,20 @@ def components(state: State, panel: Panel, h: int, known: Float, name: str) -> A
     return frames.rows_table(panel, owner, frames.future_times(panel, h).reshape(-1), table)
 
 
-def summary(state: State, panel: Panel, id: object, name: str) -> str:
+def summary(state: State, panel: Panel, wanted: object, name: str) -> str:
     """Text of one series' regression: what was fitted, how well, and a row a coefficient."""
-    if id is None and len(panel) == 1:
-        id = panel.ids[0]
-    found = np.nonzero(panel.ids == id)[0]
+    if wanted is None and len(panel) == 1:
+        wanted = panel.ids[0]
+    found = np.nonzero(panel.ids == wanted)[0]
     if not len(found):
-        raise ConfigError(f"no series {id!r}; there are {listed(panel.ids)}")
+        raise ConfigError(f"no series {wanted!r}; there are {listed(panel.ids)}")
     one = panel.take(found)
     figures = {key: float(values[0]) for key, values in _figures(state, one).items()}
     estimate, error, t, p = (values[0] for values in _tests(state, one))
     i = one.series[0]
     form = Transform(bool(state["log"][i]), int(state["diff"][i])).word()
     width = 78
-    left = [("Dep. Variable:", one.names.target), ("Model:", name), ("Series:", str(id)), ("Transform:", form)]
+    left = [("Dep. Variable:", one.names.target), ("Model:", name), ("Series:", str(wanted)), ("Transform:", form)]
     left += [("No. Observations:", f"{figures['rows']:.0f}"), ("Ridge:", f"{state['ridge'][i]:.3g}")]
     right = [("R-squared:", f"{figures['r2']:.3f}"), ("Adj. R-squared:", f"{figures['r2_adjusted']:.3f}")]
     right += [("Log-Likelihood:", f"{figures['log_likelihood']:.2f}"), ("AIC:", f"{figures['aic']:.1f}")]

@@ -45,7 +45,7 @@ class AR(Forecaster):
     has_intervals: ClassVar[bool] = True
 
     @property
-    def needs(self) -> Any:  # type: ignore[override]
+    def needs(self) -> Any:
         """What one fit must see together: a series, a group, or the panel."""
         return {"series": "series", "global": "panel"}.get(self.scope, ("group", self.scope))
 
@@ -56,7 +56,7 @@ class AR(Forecaster):
 
     @property
     def diagnostics_(self) -> Any:
-        """Table, a row a series: transform, lags, ridge, effective parameters, rows, sigma, whether it was stabilised."""
+        """Table, a row a series: transform, lags, ridge, effective parameters, rows, sigma, stabilised or not."""
         return inference.diagnostics(self._recursive("diagnostics_"), self._ready())
 
     def coefficients(self) -> Any:
@@ -72,7 +72,7 @@ class AR(Forecaster):
         return inference.summary(self._recursive("summary()"), self._ready(), id, self.name)
 
     def components(self, h: int | None = None, *, future: Any = None) -> Any:
-        """Table of what constant, lags, each known and calendar column add to each forecast (before any exponential)."""
+        """Table of what constant, lags, known and calendar columns add to each forecast (on logs where it is logged)."""
         state, panel, steps = self._recursive("components()"), self._ready(), self._horizon(h)
         return inference.components(state, panel, steps, self._known_ahead(steps, future), self.name)
 
@@ -164,8 +164,8 @@ class AR(Forecaster):
         return series.fit_windows(panel, cutoffs, candidates[0], self.ridge, self._calm)
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
-        kind = direct if self._is_direct else series
-        return kind.predict(state, panel, h, known, levels, self.transform_point == "mean")
+        run = direct.predict if self._is_direct else series.predict
+        return run(state, panel, h, known, levels, self.transform_point == "mean")
 
     def _simulate(self, state: State, panel: Panel, h: int, known: Float, draws: Float) -> Float | None:
         return None if self._is_direct else series.simulate(state, panel, h, known, draws)

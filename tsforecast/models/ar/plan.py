@@ -25,7 +25,7 @@ class Transform(NamedTuple):
         return "-".join(parts) or "none"
 
     def apply(self, y: Float) -> Float:
-        """y (s, T) transformed; NaN where it does not exist."""
+        """Y (s, T) transformed; NaN where it does not exist."""
         with np.errstate(invalid="ignore", divide="ignore"):
             g = np.log(np.where(y > 0, y, np.nan)) if self.log else y
         if not self.diff:

@@ -117,13 +117,14 @@ def write_fit(
     lagged = len(union) * (1 + panel.n_past)
     place = [c * len(union) + union.index(lag) for c in range(1 + panel.n_past) for lag in form.lags]
     place += range(lagged, lagged + panel.columns.shape[1] - panel.n_past)
-    state["coef"][np.ix_(where, place)] = done.coef
-    state["error"][np.ix_(where, [0, *(p + 1 for p in place)])] = done.error
+    column = np.array(place, dtype=np.int64)
+    state["coef"][where[:, None], column] = done.coef
+    state["error"][where[:, None], np.append(0, column + 1)] = done.error
 
 
 def equation_of(state: State, series: Int) -> Equation:
     """The equations of the fitted series that spans ask for."""
-    return Equation(*(state[name][series] for name in ("phi", "const", "centre", "sd", "log")))
+    return Equation(**{name: state[name][series] for name in ("phi", "const", "centre", "sd", "log")})
 
 
 def predict(state: State, panel: Panel, h: int, known: Float, levels: Sequence[float], mean_point: bool) -> Forecast:

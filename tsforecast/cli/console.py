@@ -21,7 +21,7 @@ from rich.text import Text
 
 from tsforecast.errors import FitError, TsforecastError
 from tsforecast.jobs.exits import Exit
-from tsforecast.reporting.text import number, numbers, shown, stamp
+from tsforecast.reporting.text import cells, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,17 +124,18 @@ def show(outcome: Outcome, table: pd.DataFrame | None = None) -> None:
 
 def _board(board: pd.DataFrame) -> pd.DataFrame:
     """The columns of a leaderboard that fit on a screen."""
-    metric = board.columns[2]
+    metric = str(board.columns[2])
     named = [f"{name} *" if best else name for name, best in zip(board["model"], board["chosen"], strict=True)]
-    shares = {"skill": "skill", **{c: c.replace("coverage", "cov") for c in board if str(c).startswith("coverage")}}
+    names = [str(name) for name in board]
+    shares = {n: n.replace("coverage", "cov") for n in names if n == "skill" or n.startswith("coverage")}
     made = board[["model", metric]].assign(model=named)
     for name in ("mae", "mase"):
         if name in board:
             made[name] = board[name]
     for name, short in shares.items():
-        made[short] = [f"{share:.1%}" for share in board[name]]
-    made["behind_se"] = [f"{behind:.1f}" for behind in board["behind_se"]]
-    made["seconds"] = [f"{seconds:.2f}" for seconds in board["seconds"]]
+        made[f"{short} %"] = (100 * board[name]).round(1)
+    made["behind"] = board["behind_se"].round(1)
+    made["seconds"] = board["seconds"].round(2)
     return made
 
 
@@ -145,7 +146,7 @@ def _show_findings(console: Console, findings: pd.DataFrame, alone: bool) -> Non
             console.print("nothing was found", style="green")
         return
     if alone:
-        wanted = ["code", "series", "column", "ds", "count", "found", "where"]
+        wanted = ["code", "series", "column", "ds", "count", "where", *(["found"] if console.width > 110 else [])]
         console.print(_table(findings[[name for name in wanted if name in findings]], f"Findings ({len(findings)})"))
     for code, part in findings.groupby("code", sort=False):
         head = f"{len(part):,} series, {int(part['count'].sum()):,} rows: {part['policy'].iloc[0]}"
@@ -157,28 +158,23 @@ def _show_findings(console: Console, findings: pd.DataFrame, alone: bool) -> Non
 
 def _table(table: pd.DataFrame, title: str, most: int = MOST_ROWS) -> Table:
     """The first rows of a table, every cell one line of visible text."""
-    made = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    made = Table(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     head = table.head(most)
     texts = []
-    for place, (name, kind) in enumerate(head.dtypes.items()):
-        column = head[name]
-        cells = numbers(column.to_numpy(float)) if kind.kind == "f" else [_cell(value) for value in column]
-        right = kind.kind in "iuf" or any(cell.endswith("%") for cell in cells)
+    for place, name in enumerate(head):
+        column = cells(head[name])
+        right = head[name].dtype.kind in "iuf"
         made.add_column(
             Text(shown(name)), justify="right" if right else "left", no_wrap=right or place == 0, overflow="fold"
         )
-        texts.append(cells)
+        texts.append(column)
     for row in zip(*texts, strict=True):
         made.add_row(*(Text(shown(cell, 80)) for cell in row))
     if len(table) > most:
         made.caption = f"... and {len(table) - most:,} more rows"
     return made
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    return stamp(value) if hasattr(value, "isoformat") else number(value)
 
 
 def summary(outcome: Outcome, table: pd.DataFrame | None = None) -> dict[str, Any]:

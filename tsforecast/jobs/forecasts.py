@@ -140,7 +140,7 @@ def _reason(kind: str, found: pd.Series | None, quarantined: bool) -> str:
     if kind == "ok":
         return ""
     if found is not None:
-        return str(found["fix"] or "")
+        return ". ".join(str(found[key]) for key in ("found", "fix") if found[key])
     if kind == "fallback" and not quarantined:
         return "the model gave no usable forecast"
     return "no usable forecast" if kind == "failed" else "left out"

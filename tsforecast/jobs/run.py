@@ -16,6 +16,7 @@ from tsforecast.evaluation import Backtest, backtest
 from tsforecast.findings import check
 from tsforecast.findings.policies import resolved
 from tsforecast.forecaster import Forecaster
+from tsforecast.jobs.clean import clean_table
 from tsforecast.jobs.exits import Exit
 from tsforecast.jobs.forecasts import Forecasts, forecast_all
 from tsforecast.jobs.inputs import Inputs, gather
@@ -204,10 +205,10 @@ def _verdict(job: Job, made: Forecasts, findings: pd.DataFrame) -> Exit:
 
 
 def _write(job: Job, base: Path, outcome: Outcome, panel: Panel, progress: Progress, seconds: float) -> dict[str, Path]:
-    """Write what the job asks for; forecasts and the clean data only where they may be published."""
+    """Write what the job asks for; forecasts only where they may be published."""
     keys = job.output
     files: dict[str, Path] = {}
-    if not any((keys.forecasts, keys.backtest, keys.status, keys.report)):
+    if not any((keys.forecasts, keys.backtest, keys.status, keys.report, job.data.save_clean)):
         return files
     progress.start("write")
     published = outcome.exit is not Exit.NOT_PUBLISHED
@@ -215,6 +216,7 @@ def _write(job: Job, base: Path, outcome: Outcome, panel: Panel, progress: Progr
         "forecasts": (keys.forecasts, outcome.forecasts if published else None),
         "backtest": (keys.backtest, None if outcome.backtest is None else outcome.backtest.forecasts),
         "status": (keys.status, outcome.status),
+        "clean": (job.data.save_clean, clean_table(panel) if job.data.save_clean else None),
     }
     for name, (location, table) in tables.items():
         if location is not None and table is not None:

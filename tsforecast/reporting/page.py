@@ -12,7 +12,7 @@ from typing import Any
 
 from tsforecast.errors import require
 from tsforecast.reporting.charts import Chart
-from tsforecast.reporting.text import number, numbers, shown, stamp
+from tsforecast.reporting.text import cells, shown
 
 __all__ = ["Column", "Grid", "Page", "Row", "Tile", "grid", "render"]
 
@@ -80,27 +80,15 @@ def grid(table: Any, *, styles: dict[str, str] | None = None, most: int = 40, ro
         Column(str(name), named.get(str(name), "n" if numeric else ""))
         for name, numeric in zip(head.columns, kinds, strict=True)
     )
-    texts = [_texts(head.iloc[:, place]) for place in range(len(columns))]
-    cells = list(zip(*texts, strict=True))
-    row_styles = [*rows, *[""] * len(cells)]
+    texts = [cells(head.iloc[:, place]) for place in range(len(columns))]
+    lines = list(zip(*texts, strict=True))
+    row_styles = [*rows, *[""] * len(lines)]
     left = len(table) - len(head)
     return Grid(
         columns,
-        tuple(Row(row, style) for row, style in zip(cells, row_styles, strict=False)),
+        tuple(Row(row, style) for row, style in zip(lines, row_styles, strict=False)),
         f"... and {left:,} more rows, in the tables beside this page" if left else "",
     )
-
-
-def _texts(column: Any) -> list[str]:
-    if column.dtype.kind == "f":
-        return numbers(column.to_numpy())
-    return [_cell(value) for value in column]
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:  # NaN and NaT differ from themselves
-        return "–"
-    return stamp(value) if hasattr(value, "isoformat") else number(value)
 
 
 @cache

@@ -6,10 +6,11 @@ import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from tsforecast.panel import Float
 
-__all__ = ["number", "numbers", "shown", "stamp"]
+__all__ = ["cells", "number", "numbers", "shown", "stamp"]
 
 LONGEST = 60
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -33,13 +34,13 @@ def _visible(sign: str) -> str:
 
 def number(value: object, digits: int = 4) -> str:
     """A number with `digits` significant ones and thousands apart; '–' where there is none."""
-    if value is None or (isinstance(value, float | np.floating) and not np.isfinite(value)):
-        return "–"
-    if isinstance(value, bool | np.bool_ | str):
-        return str(value)
-    if isinstance(value, int | np.integer):
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return f"{int(value):,}"
-    size = abs(float(value))  # type: ignore[arg-type]
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    if not np.isfinite(value):
+        return "–"
+    size = abs(float(value))
     if size != 0 and (size >= 1e9 or size < 1e-4):
         return f"{value:.{digits - 1}e}"
     places = digits if size == 0 else max(0, digits - 1 - int(np.floor(np.log10(size))))
@@ -62,3 +63,14 @@ def stamp(value: object) -> str:
     """A time without the part that says nothing: midnight, or seconds of zero."""
     plain = value.astype("datetime64[s]") if isinstance(value, np.datetime64) else value
     return str(plain).replace("T", " ").removesuffix(":00").removesuffix(" 00:00")
+
+
+def cells(column: pd.Series) -> list[str]:
+    """The values of a table's column as text; '–' where one is missing."""
+    if column.dtype.kind == "f":
+        return numbers(column.to_numpy(dtype=float))
+    return ["–" if missing else _cell(value) for value, missing in zip(column, column.isna(), strict=True)]
+
+
+def _cell(value: object) -> str:
+    return stamp(value) if hasattr(value, "isoformat") else number(value)

@@ -65,8 +65,8 @@ def report(
         by_horizon=None if result is None else _by_horizon(result, order),
         series=_series(panel, result, forecasts, order),
         series_note=ORIGIN_NOTE if forecasts is None else AHEAD_NOTE,
-        findings=grid(findings, styles={"code": "code", "series": "id", "ds": "id"}),
-        statuses=grid(troubled, styles={"code": "code"}),
+        findings=_findings(findings),
+        statuses=grid(troubled, styles={"code": "code", "message": "wide"}),
         footer=tuple(footer),
     )
     target = Path(path)
@@ -117,9 +117,9 @@ def _leaderboard(board: pd.DataFrame | None) -> Grid | None:
     if board is None:
         return None
     baseline = board["model"] == board["baseline"]
-    table = board.drop(columns=["rank", "chosen", "figure", "baseline", "pairs", "seconds"])
-    gone = [name for name in table if name == "missing" or str(name).endswith("_left_out")]
-    table = table.drop(columns=[name for name in gone if not table[name].any()])
+    table = board.drop(columns=["rank", "chosen", "figure", "baseline", "pairs", "seconds", *_left_out(board)])
+    if not table["missing"].any():
+        table = table.drop(columns="missing")
     shares = [str(name) for name in table if name == "skill" or str(name).startswith("coverage")]
     for name in shares:
         table[name] = [f"{share:.1%}" if np.isfinite(share) else "–" for share in table[name]]
@@ -129,15 +129,33 @@ def _leaderboard(board: pd.DataFrame | None) -> Grid | None:
     return grid(table, rows=styles, styles=dict.fromkeys([*shares, "seconds"], "n"))
 
 
+def _left_out(board: pd.DataFrame) -> list[str]:
+    return [str(name) for name in board if str(name).endswith("_left_out")]
+
+
 def _leaderboard_note(board: pd.DataFrame | None, metric: str) -> str:
     if board is None:
         return ""
     against = board["baseline"].iloc[0]
     skill = f" Skill is the share of {against}'s error that is gone." if against else ""
+    gaps = "".join(
+        f" {name.removesuffix('_left_out').upper()} leaves out {int(board[name].max()):,} pairs: not defined there."
+        for name in _left_out(board)
+        if board[name].any()
+    )
     return (
         f"{metric.upper()} is the {board['figure'].iloc[0]}, the other scores take all pairs together.{skill} "
         "behind_se counts standard errors behind the best; chosen is the simplest model within one of them."
-    )
+    ) + gaps
+
+
+def _findings(findings: pd.DataFrame | None) -> Grid | None:
+    if findings is None:
+        return None
+    place = "where" if "where" in findings else "row"
+    wanted = ["code", "series", "column", "ds", place, "count", "found", "policy", "fix"]
+    styles = {"code": "code", "series": "id", "ds": "id", "found": "wide", "fix": "wide"}
+    return grid(findings[wanted], styles=styles)
 
 
 def _by_horizon(result: Backtest, order: Sequence[str]) -> Chart | None:

@@ -30,7 +30,7 @@ def extended(old: Panel, new: Panel, revised: Literal["raise", "replace"]) -> tu
     for panel in (old, new):
         owner = np.repeat(np.arange(len(panel)), panel.lengths)
         inside = panel.rows
-            at = np.searchsorted(grid, panel.grid[panel.position(inside, owner)])
+        at = np.searchsorted(grid, panel.grid[panel.position(inside, owner)])
         mine = np.array([place[name] for name in panel.ids], dtype=np.int64)
         keys.append(mine[owner] * p + at)
         rows.append(inside)

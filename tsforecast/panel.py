@@ -154,7 +154,7 @@ class Panel:
         mask: Any = None,
         weights: str | None = None,
     ) -> Panel:
-        """Panel from a pandas, polars or pyarrow table; DataError lists every finding that `policies` does not settle."""
+        """Panel from a pandas, polars or pyarrow table; DataError lists all findings that `policies` does not settle."""
         # The one upward import of the house: the door stands on findings, and users look for it here.
         from tsforecast.findings import read_panel
 
@@ -268,7 +268,7 @@ class Panel:
         return self.columns[:, self.column_names.index(name)]
 
     def right(self, width: int, values: Float | None = None) -> Float:
-        """The last `width` rows of each series, right-aligned (n, width) or (n, width, k); NaN where it is shorter."""
+        """The last `width` rows of each series, right-aligned (n, width[, k]); NaN where it is shorter."""
         source = self.y if values is None else values
         rows = self.stop[:, None] + np.arange(-width, 0)
         outside = rows < self.start[:, None]
@@ -280,7 +280,7 @@ class Panel:
         return picked
 
     def ahead(self, full: Panel, h: int, values: Float | None = None) -> Float:
-        """The `h` rows of `full` that follow each span of a slice or `cut` of it (n, h) or (n, h, k); NaN past its end."""
+        """The `h` rows of `full` that follow each span of a slice or `cut` of it (n, h[, k]); NaN past the end."""
         source = full.y if values is None else values
         rows = self.stop[:, None] + np.arange(h)
         inside = rows < np.resize(full.stop, len(self))[:, None]

@@ -147,14 +147,14 @@ def _dates_as_integers(book: Book) -> None:
 
 def _disguise(values: Int) -> tuple[str, str] | None:
     low, high = int(values.min()), int(values.max())
-    if 19000101 <= low and high <= 21001231:
+    if low >= 19000101 and high <= 21001231:
         month, day = values // 100 % 100, values % 100
         if month.min() >= 1 and month.max() <= 12 and day.min() >= 1 and day.max() <= 31:
             return "dates (YYYYMMDD)", "pd.to_datetime(df[{0!r}].astype(str), format='%Y%m%d')"
-    if 190001 <= low and high <= 210012 and (values % 100).min() >= 1 and (values % 100).max() <= 12:
+    if low >= 190001 and high <= 210012 and (values % 100).min() >= 1 and (values % 100).max() <= 12:
         return "months (YYYYMM)", "pd.to_datetime(df[{0!r}].astype(str), format='%Y%m')"
     for unit, size in (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)):
-        if 3e8 * size <= low and high <= 5e9 * size:  # 1979 to 2128
+        if low >= 3e8 * size and high <= 5e9 * size:  # 1979 to 2128
             return f"epoch times ({unit})", f"pd.to_datetime(df[{{0!r}}], unit={unit!r})"
     return None
 

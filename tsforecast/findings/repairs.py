@@ -95,6 +95,7 @@ def outliers(panel: Panel, method: str = "hampel", *, width: int | None = None, 
     1.4826 x the median absolute deviation (Hampel 1974; mean deviation where that is zero, Iglewicz and Hoaglin
     1993); "stl" does so with the remainder of a robust STL decomposition of each series (needs statsmodels).
     """
+    panel = panel.replace(y=np.where(np.isfinite(panel.y), panel.y, np.nan))  # infinities are no outliers but errors
     season = (seasons(panel.freq) or (1,))[0]
     if method == "hampel":
         half = width or max(7, min(season, 60))
@@ -126,10 +127,20 @@ def _rolling(panel: Panel, half: int) -> tuple[Float, Float]:
 
 
 def _robust(window: Float) -> tuple[Float, Float]:
-    middle = np.nanmedian(window, axis=1)
+    """Median (r,) of each window (r, w) without its NaN, and a deviation that an outlier does not stretch."""
+    middle = _median(window)
     apart = np.abs(window - middle[:, None])
-    spread = 1.4826 * np.nanmedian(apart, axis=1)
+    spread = 1.4826 * _median(apart)
     return middle, np.where(spread > 0, spread, 1.2533 * np.nanmean(apart, axis=1))
+
+
+def _median(window: Float) -> Float:
+    """Medians (r,) over rows that hold at least one number; sorting puts NaN last (np.nanmedian takes 5 x as long)."""
+    ranked = np.sort(window, axis=1)
+    count = np.count_nonzero(~np.isnan(window), axis=1)
+    row = np.arange(len(window))
+    middle: Float = 0.5 * (ranked[row, (count - 1) // 2] + ranked[row, count // 2])
+    return middle
 
 
 def _decomposed(panel: Panel, season: int) -> tuple[Float, Float]:

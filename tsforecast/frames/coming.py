@@ -23,7 +23,8 @@ def grid_ahead(panel: Panel, h: int) -> NDArray[Any]:
 def future_times(panel: Panel, h: int) -> NDArray[Any]:
     """The `h` stamps after each series' last row (n, h), in the panel's own time (see `Panel.tz`)."""
     if panel.at is None:
-        return grid_ahead(panel, h)[panel.last[:, None] + np.arange(1, h + 1)]
+        coming: NDArray[Any] = grid_ahead(panel, h)[panel.last[:, None] + np.arange(1, h + 1)]
+        return coming
     last, back = np.unique(panel.last, return_inverse=True)
     rows = [grids.ahead(panel.freq, panel.grid[position], h) for position in last]
     return np.stack(rows)[back] if rows else np.empty((0, h), dtype=panel.grid.dtype)

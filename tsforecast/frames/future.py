@@ -22,7 +22,7 @@ log = logging.getLogger("tsforecast")
 
 
 class _Matched(NamedTuple):
-    """Rows of a future table that fall on a coming row: which series, which step, and the stamps (n, h) of the steps."""
+    """Rows of a future table that fall on a coming row: which series, which step; the stamps (n, h) of the steps."""
 
     table: Table
     rows: Int
@@ -133,7 +133,9 @@ def _match_ragged(panel: Panel, table: Table, stamps: NDArray[Any], owner: Int, 
 def _same_clock(panel: Panel, table: Table) -> NDArray[Any]:
     """The table's stamps in the panel's own time."""
     stamps, tz = table.times.values, table.times.tz
-    rows = np.concatenate([table.times.wrong, np.flatnonzero(table.times.null)])
+    rows = table.times.wrong
+    if table.times.null is not None:
+        rows = np.concatenate([rows, np.flatnonzero(table.times.null)])
     if len(rows):
         raise FutureError("", [_finding("no time in the future table", column=panel.names.time, rows=rows)])
     if stamps.dtype.kind != panel.grid.dtype.kind:

@@ -133,7 +133,7 @@ def ahead(freq: Any, last: Any, h: int) -> NDArray[Any]:
     """The `h` stamps that follow `last`, which may itself lie off the grid (a Saturday session, say)."""
     step = fixed_step(freq)
     if isinstance(freq, int):
-        return last + freq * np.arange(1, h + 1, dtype=np.int64)
+        return int(last) + freq * np.arange(1, h + 1, dtype=np.int64)
     stamp = np.datetime64(last, "us")
     if step is not None:
         return stamp + np.timedelta64(step, "us") * np.arange(1, h + 1)

@@ -172,17 +172,21 @@ def series_column(values: Any, like: Panel, *, owner: Int | None = None) -> nw.S
         series = _stamps(array, like)
     else:
         given = array.tolist() if array.dtype == object else array
-        series = nw.new_series("", given, backend=like.kind)
+        series = nw.new_series("", given, backend=_backend(like))
     return series if owner is None else series[owner]
+
+
+def _backend(like: Panel) -> Any:
+    return like.kind
 
 
 def _stamps(values: NDArray[Any], like: Panel) -> nw.Series[Any]:
     if like.tz is not None and grids.is_coarse(like.freq):
         values = decode.to_utc(values, str(like.tz))
-    series = nw.new_series("", values.astype("datetime64[us]"), backend=like.kind)
+    series = nw.new_series("", values.astype("datetime64[us]"), backend=_backend(like))
     if like.time_unit == "date" and like.kind != "pandas":
         return series.cast(nw.Date())
-    unit = like.time_unit if like.time_unit in ("s", "ms", "us", "ns") else "us"
+    unit: Any = like.time_unit if like.time_unit in ("s", "ms", "us", "ns") else "us"
     if unit == "s" and like.kind == "polars":
         unit = "ms"  # polars knows no seconds
     if like.tz is None:
@@ -199,7 +203,7 @@ def native(table: Mapping[str, Any], like: Panel) -> Any:
         made[name] = series.alias(name)
     if like.kind == "pandas":  # by extension arrays: the rows of a repeated column carry no index worth aligning
         return pd.DataFrame({name: series.to_native().array for name, series in made.items()})
-    return nw.from_dict(made, backend=like.kind).to_native()
+    return nw.from_dict(made, backend=_backend(like)).to_native()
 
 
 def rows_table(panel: Panel, owner: Int, times: NDArray[Any] | None, values: Mapping[str, Any]) -> Any:
@@ -221,14 +225,15 @@ def forecast_table(
     with_status: bool = False,
     times: NDArray[Any] | None = None,
 ) -> Any:
-    """A forecast as a long table of the caller's kind: id, time, point, `{alias}-lo-80` ..., status; series by series.
+    """A forecast as a long table of the caller's kind: id, time, point, `{alias}-lo-80` ..., status.
 
     `times` (n, h) replaces the stamps after each series' last row.
     """
     n, h = forecast.point.shape
     table: dict[str, Any] = {alias: forecast.point.ravel()}
     for q, level in enumerate(levels):
-        assert forecast.lower is not None and forecast.upper is not None
+        assert forecast.lower is not None
+        assert forecast.upper is not None
         table[f"{alias}-lo-{level:g}"] = forecast.lower[:, :, q].ravel()
         table[f"{alias}-hi-{level:g}"] = forecast.upper[:, :, q].ravel()
     if with_status:
@@ -238,7 +243,7 @@ def forecast_table(
     return rows_table(panel, np.repeat(np.arange(n), h), coming.ravel(), table)
 
 
-def findings_table(columns: Mapping[str, list[Any]], kind: str) -> Any:
+def findings_table(columns: Mapping[str, list[Any]], kind: Any) -> Any:
     """Lists of text (whole numbers in "row" and "count") as a table of a kind, typed also where it is empty."""
     schema = {name: nw.Int64() if name in ("row", "count") else nw.String() for name in columns}
     if kind == "pandas":

@@ -34,7 +34,7 @@ def refused(path: Path, raw: bytes) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
+@pytest.mark.parametrize("flip", [0x01, 0xFF])
 def test_every_flipped_byte_is_noticed(flip: int, path: Path) -> None:
     state = {"a": np.arange(3.0), "b": np.array([True]), "t": np.array(["x", "yz"]), "n": (1, None, math.nan)}
     artifact.write(path, "ar", {"lags": [1]}, state, {})
@@ -108,76 +108,83 @@ def facts(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("state", "arrays", "changes"),
+    ("state", "arrays", "changes", "complaint"),
     [
-        pytest.param(ONE, [A], {"format": 2}, id="format of the future"),
-        pytest.param(ONE, [A], {"format": "1"}, id="format of another type"),
-        pytest.param(ONE, [A], {"format": True}, id="format that equals 1"),
-        pytest.param(ONE, [A], {"key": 3}, id="key no text"),
-        pytest.param(ONE, [A], {"versions": {"numpy": 1}}, id="version no text"),
-        pytest.param(ONE, [A], {"versions": None}, id="no versions"),
-        pytest.param(ONE, [A], {"members": {"../x": container.Body(A).facts()}}, id="path upwards"),
-        pytest.param(ONE, [A], {"members": {"/etc/passwd": container.Body(A).facts()}}, id="absolute path"),
-        pytest.param(ONE, [A], {"members": [container.Body(A).facts()]}, id="members a list"),
-        pytest.param(ONE, [A], facts(sha256="0" * 64), id="wrong digest"),
-        pytest.param(ONE, [A], facts(shape=[4]), id="shape too long"),
-        pytest.param(ONE, [A], facts(shape=[2**31, 2**31]), id="shape beyond memory"),
-        pytest.param(ONE, [A], facts(shape=[-3]), id="shape below zero"),
-        pytest.param(ONE, [A], facts(shape=[3.0]), id="shape a float"),
-        pytest.param(ONE, [A], facts(shape=[1] * 40 + [3]), id="too many axes"),
-        pytest.param(ONE, [A], facts(shape=3), id="shape no list"),
-        pytest.param(ONE, [A], facts(size=10**9), id="size lies"),
-        pytest.param(ONE, [A], facts(size=-1), id="size below zero"),
-        pytest.param(ONE, [A], facts(size=True), id="size a bool"),
-        pytest.param(ONE, [A], facts(dtype="|O"), id="objects"),
-        pytest.param(ONE, [A], facts(dtype="<i8"), id="another dtype"),
-        pytest.param(ONE, [A], facts(dtype=["<f8"]), id="dtype a list"),
-        pytest.param(ONE, [A], facts(order="K"), id="order unknown"),
-        pytest.param(ONE, [A, A], {}, id="array that nothing refers to"),
-        pytest.param({"a": {"array": "0000.npy"}, "b": {"array": "0000.npy"}}, [A], {}, id="array used twice"),
-        pytest.param({"a": {"array": "0001.npy"}}, [A], {}, id="array that is not there"),
-        pytest.param({"a": {"array": ["0000.npy"]}}, [A], {}, id="name no text"),
-        pytest.param({"a": {"dates": ["0000.npy", "us"]}}, [A], {}, id="dates of floats"),
-        pytest.param({"a": {"dates": ["0000.npy", "as"]}}, [np.arange(3)], {}, id="dates of odd unit"),
-        pytest.param({"a": {"dates": ["0000.npy", ["us"]]}}, [np.arange(3)], {}, id="unit a list"),
-        pytest.param({"a": {"integers": "0000.npy"}}, [A], {}, id="integers of floats"),
-        pytest.param({"a": {"array": "0000.npy"}}, [TEXT], {}, id="bytes for an array"),
-        pytest.param({"a": {"float": "1e9"}}, [], {}, id="float that JSON has"),
-        pytest.param({"a": {"pickle": "cos\nsystem"}}, [], {}, id="tag unknown"),
-        pytest.param({"a": {"map": {}, "tuple": []}}, [], {}, id="two tags"),
-        pytest.param({"a": {}}, [], {}, id="no tag"),
-        pytest.param({"a": {"map": []}}, [], {}, id="mapping a list"),
-        pytest.param({"a": {"tuple": 5}}, [], {}, id="tuple a number"),
-        pytest.param({}, [], {"state": [1]}, id="state a list"),
-        pytest.param({}, [], {"state": None}, id="state nothing"),
+        pytest.param(ONE, [A], {"format": 2}, "format 2, known here is 1", id="format of the future"),
+        pytest.param(ONE, [A], {"format": "1"}, "format '1'", id="format of another type"),
+        pytest.param(ONE, [A], {"format": True}, "format True", id="format that equals 1"),
+        pytest.param(ONE, [A], {"key": 3}, "key is malformed", id="key no text"),
+        pytest.param(ONE, [A], {"versions": {"numpy": 1}}, "key is malformed", id="version no text"),
+        pytest.param(ONE, [A], {"versions": None}, "manifest is malformed", id="no versions"),
+        pytest.param(ONE, [A], {"members": {"../x": container.Body(A).facts()}}, "foreign names", id="path upwards"),
+        pytest.param(
+            ONE, [A], {"members": {"/etc/passwd": container.Body(A).facts()}}, "foreign names", id="absolute path"
+        ),
+        pytest.param(ONE, [A], {"members": [container.Body(A).facts()]}, "foreign names", id="members a list"),
+        pytest.param(ONE, [A], facts(sha256="0" * 64), "SHA-256", id="wrong digest"),
+        pytest.param(ONE, [A], facts(shape=[4]), "its shape asks for 160", id="shape too long"),
+        pytest.param(ONE, [A], facts(shape=[2**31, 2**31]), "its shape asks for", id="shape beyond memory"),
+        pytest.param(ONE, [A], facts(shape=[-3]), "a size of -3", id="shape below zero"),
+        pytest.param(ONE, [A], facts(shape=[3.0]), "a size of 3.0", id="shape a float"),
+        pytest.param(ONE, [A], facts(shape=[1] * 40 + [3]), "foreign layout", id="too many axes"),
+        pytest.param(ONE, [A], facts(shape=3), "not iterable", id="shape no list"),
+        pytest.param(ONE, [A], facts(size=10**9), "its manifest tells of", id="size lies"),
+        pytest.param(ONE, [A], facts(size=-1), "a size of -1", id="size below zero"),
+        pytest.param(ONE, [A], facts(size=True), "a size of True", id="size a bool"),
+        pytest.param(ONE, [A], facts(dtype="|O"), "dtype '|O'", id="objects"),
+        pytest.param(ONE, [A], facts(dtype="<i8"), "header of 0000.npy", id="another dtype"),
+        pytest.param(ONE, [A], facts(dtype=["<f8"]), "has dtype", id="dtype a list"),
+        pytest.param(ONE, [A], facts(order="K"), "foreign layout", id="order unknown"),
+        pytest.param(ONE, [A, A], {}, "nothing refers to", id="array that nothing refers to"),
+        pytest.param(
+            {"a": {"array": "0000.npy"}, "b": {"array": "0000.npy"}}, [A], {}, "KeyError", id="array used twice"
+        ),
+        pytest.param({"a": {"array": "0001.npy"}}, [A], {}, "KeyError", id="array that is not there"),
+        pytest.param({"a": {"array": ["0000.npy"]}}, [A], {}, "unhashable", id="name no text"),
+        pytest.param({"a": {"dates": ["0000.npy", "us"]}}, [A], {}, "its place does not take", id="dates of floats"),
+        pytest.param({"a": {"dates": ["0000.npy", "as"]}}, [np.arange(3)], {}, "units of 'as'", id="dates of odd unit"),
+        pytest.param({"a": {"dates": ["0000.npy", ["us"]]}}, [np.arange(3)], {}, "units of", id="unit a list"),
+        pytest.param({"a": {"integers": "0000.npy"}}, [A], {}, "its place does not take", id="integers of floats"),
+        pytest.param({"a": {"array": "0000.npy"}}, [TEXT], {}, "its place does not take", id="bytes for an array"),
+        pytest.param({"a": {"float": "1e9"}}, [], {}, "KeyError", id="float that JSON has"),
+        pytest.param({"a": {"pickle": "cos\nsystem"}}, [], {}, "marked 'pickle'", id="tag unknown"),
+        pytest.param({"a": {"map": {}, "tuple": []}}, [], {}, "too many values", id="two tags"),
+        pytest.param({"a": {}}, [], {}, "not enough values", id="no tag"),
+        pytest.param({"a": {"map": []}}, [], {}, "no attribute 'items'", id="mapping a list"),
+        pytest.param({"a": {"tuple": 5}}, [], {}, "not iterable", id="tuple a number"),
+        pytest.param({}, [], {"state": [1]}, "no mapping", id="state a list"),
+        pytest.param({}, [], {"state": None}, "no mapping", id="state nothing"),
     ],
 )
 def test_a_forged_manifest_is_refused(
-    state: Any, arrays: list[np.ndarray], changes: dict[str, Any], path: Path
+    state: Any, arrays: list[np.ndarray], changes: dict[str, Any], complaint: str, path: Path
 ) -> None:
-    assert "cannot load" in refused(path, forged(*manifest_of(state, *arrays, **changes)))
+    assert complaint in refused(path, forged(*manifest_of(state, *arrays, **changes)))
 
 
 @pytest.mark.parametrize(
-    ("text", "offsets", "shape", "width"),
+    ("text", "offsets", "shape", "width", "complaint"),
     [
-        pytest.param(TEXT[:2], [0, 1], [1], 1, id="cut within a letter"),
-        pytest.param(TEXT, [0, 1], [1], 1, id="text left over"),
-        pytest.param(TEXT, [0, 1, 3], [2], 2, id="past the end"),
-        pytest.param(TEXT, [1, 2], [1], 1, id="begins late"),
-        pytest.param(TEXT, [0, 2, 1, 2], [3], 2, id="runs back"),
-        pytest.param(TEXT, [0, 1, 2], [3], 1, id="shape too long"),
-        pytest.param(TEXT, [0, 1, 2], [-1, -2], 1, id="shape below zero"),
-        pytest.param(TEXT, [0, 2], [1], 1, id="width too small"),
-        pytest.param(TEXT, [0, 1, 2], [2], 10**8, id="width out of proportion"),
-        pytest.param(TEXT, [0, 1, 2], [2], "1", id="width a text"),
-        pytest.param(TEXT, [], [0], 1, id="no offsets"),
-        pytest.param(TEXT[:0], [[0]], [0], 1, id="offsets of two axes"),
+        pytest.param(TEXT[:2], [0, 1], [1], 1, "UnicodeDecodeError", id="cut within a letter"),
+        pytest.param(TEXT, [0, 1], [1], 1, "does not cut", id="text left over"),
+        pytest.param(TEXT, [0, 1, 3], [2], 2, "does not cut", id="past the end"),
+        pytest.param(TEXT, [1, 2], [1], 1, "does not cut", id="begins late"),
+        pytest.param(TEXT, [0, 2, 1, 2], [3], 2, "does not cut", id="runs back"),
+        pytest.param(TEXT, [0, 1, 2], [3], 1, "does not cut", id="shape too long"),
+        pytest.param(TEXT, [0, 1, 2], [-1, -2], 1, "a size of -1", id="shape below zero"),
+        pytest.param(TEXT, [0, 2], [1], 1, "longer than 1", id="width too small"),
+        pytest.param(TEXT, [0, 1, 2], [2], 10**8, "out of proportion", id="width out of proportion"),
+        pytest.param(TEXT, [0, 1, 2], [2], "1", "a size of '1'", id="width a text"),
+        pytest.param(TEXT, [], [0], 1, "does not cut", id="no offsets"),
+        pytest.param(TEXT[:0], [[0]], [0], 1, "manifest is malformed", id="offsets of two axes"),
     ],
 )
-def test_forged_text_is_refused(text: np.ndarray, offsets: list[int], shape: list[int], width: Any, path: Path) -> None:
+def test_forged_text_is_refused(
+    text: np.ndarray, offsets: list[int], shape: list[int], width: Any, complaint: str, path: Path
+) -> None:
     state = {"t": {"text": ["0000.npy", "0001.npy", shape, width]}}
-    refused(path, forged(*manifest_of(state, text, np.array(offsets, dtype=np.int64))))
+    raw = forged(*manifest_of(state, text, np.array(offsets, dtype=np.int64)))
+    assert complaint in refused(path, raw)
 
 
 def test_bytes_that_are_no_bools_are_refused(path: Path) -> None:
@@ -217,10 +224,14 @@ def bombs() -> dict[str, bytes]:
     nested = {"format": 1, "key": "k", "x": [[]] * 60_000}
     rows = manifest_of({"t": {"text": ["0000.npy", "0001.npy", [2**40], None]}}, TEXT, np.zeros(1, np.int64))
     wide = manifest_of({"t": {"text": ["0000.npy", "0001.npy", [4999], 10**6]}}, TEXT, np.repeat([0, 2], [4999, 1]))
+    many = 400_000_000
+    lying = container._npy_header("<f8", [many], "C") + A.tobytes()
     return {
         "deflated": deflated.getvalue(),
         "path upwards": stored.getvalue(),
         "manifest of 4 GB": head[:18] + long + head[26:],
+        "array of 3 GB": forged(manifest_of(ONE, A, **facts(shape=[many], size=128 + 8 * many))[0], (lying,)),
+        "array of 3 GB, header too": forged(manifest_of(ONE, A, **facts(shape=[many]))[0], (lying,)),
         "array of 32 GB": forged(*manifest_of(ONE, A, **facts(shape=[2**32 - 1]))),
         "array of 32 GB, size too": forged(*manifest_of(ONE, A, **facts(shape=[2**32 - 1], size=2**32 - 1))),
         "many lists": forged(nested),

@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "AR": "models.ar",
     "ArtifactError": "errors",
+    "Backtest": "evaluation",
     "Climatology": "models.naive",
     "ConfigError": "errors",
     "Conformal": "intervals",
@@ -30,14 +31,31 @@ _NAMES = {
     "TsforecastError": "errors",
     "TsforecastWarning": "errors",
     "WindowMean": "models.naive",
+    "acf": "autocorrelation",
+    "backtest": "evaluation",
     "check": "findings",
+    "check_forecaster": "contract",
+    "filled": "findings",
+    "ljung_box": "autocorrelation",
     "load": "registry",
+    "outliers": "findings",
+    "pacf": "autocorrelation",
+    "plot_acf": "plots",
+    "plot_findings": "plots",
+    "plot_forecast": "plots",
+    "plot_tuning": "plots",
+    "report": "reporting",
+    "split": "findings",
+    "tune": "evaluation",
 }
+_ROOMS = ("datasets", "metrics")
 
-__all__ = sorted([*_NAMES, "__version__"])
+__all__ = sorted([*_NAMES, *_ROOMS, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"tsforecast.{name}")
     if name not in _NAMES:
         raise AttributeError(f"module 'tsforecast' has no attribute {name!r}")
     return getattr(import_module(f"tsforecast.{_NAMES[name]}"), name)

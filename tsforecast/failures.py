@@ -74,7 +74,7 @@ def settle(
     out: Forecast, panel: Panel, levels: Sequence[float], *, name: str, on_error: str, rescue: Rescue
 ) -> Forecast:
     """Failed rows raise, are replaced by the rescue forecast, or become NaN, as `on_error` says; status tells which."""
-    failed: Bool = ~np.isfinite(out.point).all(axis=1)
+    failed = _incomplete(out.point)
     failed = failed | out_of_range(np.where(failed[:, None], 0.0, out.point), panel)
     if not failed.any():
         return out
@@ -89,7 +89,7 @@ def settle(
     h = out.point.shape[1]
     nothing = Forecast(np.full((len(ids), h), np.nan))
     stand_in = nothing if on_error == "skip" else rescue(panel.take(failed), h, levels)
-    usable: Bool = np.isfinite(stand_in.point).all(axis=1)
+    usable = ~_incomplete(stand_in.point)
     status = out.status.copy()
     status[failed] = np.where(usable, STATUSES.index("fallback"), STATUSES.index("failed")).astype(np.int8)
     point = out.point.copy()
@@ -100,6 +100,12 @@ def settle(
         lower=_replaced(out.lower, failed, stand_in.lower),
         upper=_replaced(out.upper, failed, stand_in.upper),
     )
+
+
+def _incomplete(point: Float) -> Bool:
+    """Series (n,) with a value that is not finite."""
+    lacking: Bool = np.any(~np.isfinite(point), axis=1)
+    return lacking
 
 
 def _replaced(values: Float | None, failed: Bool, other: Float | None) -> Float | None:

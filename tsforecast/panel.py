@@ -121,7 +121,7 @@ class Panel:
             grid: NDArray[Any] = start + np.arange(longest, dtype=np.int64)
         else:
             unit = {"D": "D", "h": "h", "MS": "M", "YS": "Y"}[str(freq)]
-            grid = (np.datetime64(start, unit) + np.arange(longest)).astype("datetime64[us]")
+            grid = (np.array(start, f"M8[{unit}]") + np.arange(longest)).astype("M8[us]")
         given = columns or {}
         values = list(given.values())
         return cls(
@@ -275,7 +275,7 @@ class Panel:
         if not len(source):
             return np.full((*rows.shape, *source.shape[1:]), np.nan)
         rows[outside] = 0
-        picked = source[rows]
+        picked: Float = source[rows]
         picked[outside] = np.nan
         return picked
 
@@ -284,6 +284,6 @@ class Panel:
         source = full.y if values is None else values
         rows = self.stop[:, None] + np.arange(h)
         inside = rows < np.resize(full.stop, len(self))[:, None]
-        picked = source[np.where(inside, rows, 0)]
+        picked: Float = source[np.where(inside, rows, 0)]
         picked[~inside] = np.nan
         return picked

@@ -234,7 +234,7 @@ def _normal(
     target = np.where(seen, y - level[:, None], 0.0)
     gram = np.swapaxes(x, 1, 2) @ x
     gram[:, np.arange(gram.shape[1]), np.arange(gram.shape[1])] += 1e-6
-    coef = np.linalg.solve(gram, (np.swapaxes(x, 1, 2) @ target[..., None]))[..., 0]
+    coef = np.asarray(np.linalg.solve(gram, (np.swapaxes(x, 1, 2) @ target[..., None]))[..., 0], dtype=np.float64)
     left = target - np.einsum("stk,sk->st", x, coef)
     free = np.maximum(seen.sum(axis=1) - (x.any(axis=1)).sum(axis=1), 1)
     sd: Float = np.sqrt((left**2 * seen).sum(axis=1) / free)

@@ -1,0 +1,480 @@
+"""Backtests against loops by hand, scikit-learn's scores, statsmodels' tests and published figures."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sk
+
+from tsforecast.datasets import load
+from tsforecast.errors import ConfigError, FitError, LeakageWarning
+from tsforecast.evaluation import Backtest, backtest
+from tsforecast.evaluation.folds import dealt
+from tsforecast.evaluation.scoring import history_scale
+from tsforecast.forecaster import Forecaster
+from tsforecast.models.ar import AR
+from tsforecast.models.naive import Climatology, Drift, Naive, SeasonalNaive, WindowMean
+from tsforecast.panel import Panel
+
+H = 4
+
+
+def table(seed: int = 0, lengths: tuple[int, ...] = (60, 60, 47), late: tuple[int, ...] = (0, 0, 13)) -> pd.DataFrame:
+    """Daily series of several lengths with a weekly season; `late` days after the first."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for i, (length, days) in enumerate(zip(lengths, late, strict=True)):
+        when = pd.date_range("2024-01-01", periods=length + days)[days:]
+        y = 20 + 3 * np.sin(2 * np.pi * when.day_of_week / 7) + np.cumsum(rng.normal(size=length))
+        parts.append(pd.DataFrame({"unique_id": f"s{i}", "ds": when, "y": y}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def sliced(
+    model: Forecaster, data: pd.DataFrame, cutoffs: list[Any], *, h: int, gap: int = 0, every: int = 1, last: int = 0
+) -> pd.DataFrame:
+    """The same backtest by hand: slice the table, fit, append what came since, predict, join the truth."""
+    parts = []
+    for w, cutoff in enumerate(cutoffs):
+        trained = cutoffs[w // every * every]
+        rows = data[data.ds <= trained]
+        rows = rows.groupby("unique_id").tail(last) if last else rows
+        fitted = model.copy().fit(rows, h=h + gap)
+        if cutoff != trained:
+            fitted.update(data[data.ds <= cutoff] if not last else data[(data.ds > trained) & (data.ds <= cutoff)])
+        ahead = fitted.predict(h + gap)
+        ahead = ahead.groupby("unique_id").tail(h).assign(cutoff=cutoff)
+        parts.append(ahead.merge(data[["unique_id", "ds", "y"]], on=["unique_id", "ds"]))
+    return pd.concat(parts).sort_values(["unique_id", "cutoff", "ds"], ignore_index=True)
+
+
+MODELS = [Naive(), SeasonalNaive(), Drift(), WindowMean(5), Climatology(7.0), AR(3, ridge=0, transform=None)]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=repr)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"windows": 3},
+        {"windows": 5, "step": 1},
+        {"windows": 3, "step": 2, "gap": 2},
+        {"windows": 4, "refit": False},
+        {"windows": 5, "step": 3, "refit": 2},
+        {"windows": 2, "input_size": 21},
+    ],
+    ids=str,
+)
+def test_equals_fits_on_sliced_tables(model: Forecaster, options: dict[str, Any]) -> None:
+    data = table()
+    bt = backtest(model, data, h=H, **options)
+    refit = options.get("refit", True)
+    every = options["windows"] if refit is False else int(refit)
+    step, gap = options.get("step", H), options.get("gap", 0)
+    end = data.ds.max() - pd.Timedelta(days=H + gap)
+    cutoffs = [end - pd.Timedelta(days=step * back) for back in range(options["windows"])][::-1]
+    expected = sliced(model, data, cutoffs, h=H, gap=gap, every=every, last=options.get("input_size", 0))
+    got = bt.forecasts
+    assert list(bt.cutoffs) == [np.datetime64(cutoff) for cutoff in cutoffs]
+    pd.testing.assert_frame_equal(got[["unique_id", "ds", "cutoff", "y"]], expected[["unique_id", "ds", "cutoff", "y"]])
+    # AR shares its sums between windows, and a capped fit counts time from another day: both to rounding.
+    exact = refit is True and "input_size" not in options and not isinstance(model, AR)
+    np.testing.assert_allclose(got[model.name], expected[model.name], rtol=0 if exact else 1e-10)
+    if refit is True:
+        assert "trained_to" not in got
+    else:
+        place = {cutoff: cutoffs[w // every * every] for w, cutoff in enumerate(cutoffs)}
+        assert (got.trained_to == got.cutoff.map(place)).all()
+
+
+def test_align_end_cuts_each_series_at_its_own_end() -> None:
+    data = table(lengths=(60, 50, 40), late=(0, 0, 0))
+    bt = backtest(SeasonalNaive(), data, h=H, windows=2, align="end")
+    for _, own in data.groupby("unique_id"):
+        alone = backtest(SeasonalNaive(), own, h=H, windows=2).forecasts
+        mine = bt.forecasts[bt.forecasts.unique_id == own.unique_id.iloc[0]].reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, alone)
+    assert bt.cutoffs.shape == (2, 3)
+
+
+def test_no_value_after_a_cutoff_matters() -> None:
+    data = table()
+    models = [SeasonalNaive(), Climatology(7.0), AR(3)]
+    before = backtest(models, data, h=H, windows=3, levels=(80,))
+    spoiled = data.copy()
+    late = spoiled.ds > pd.Timestamp(before.cutoffs[1])
+    spoiled.loc[late, "y"] = 1e3 * np.random.default_rng(1).normal(size=late.sum())
+    after = backtest(models, spoiled, h=H, windows=3, levels=(80,))
+    for one, other in zip(before.rolled, after.rolled, strict=True):
+        np.testing.assert_array_equal(one.point[:2], other.point[:2])
+        np.testing.assert_array_equal(one.lower[:2], other.lower[:2])
+    assert not np.array_equal(before.rolled[0].point[2], after.rolled[0].point[2])
+
+
+def test_intervals_are_those_of_a_fit_on_the_slice() -> None:
+    data = table(lengths=(60, 60), late=(0, 0))
+    bt = backtest(SeasonalNaive(), data, h=H, windows=2, levels=(80, 95))
+    for cutoff, got in bt.forecasts.groupby("cutoff"):
+        want = SeasonalNaive().fit(data[data.ds <= cutoff]).predict(H, levels=(80, 95))
+        columns = [c for c in want if c.startswith("Seasonal")]
+        np.testing.assert_array_equal(got[columns], want[columns])
+        assert columns[1:] == [f"SeasonalNaive-{side}-{level}" for level in (80, 95) for side in ("lo", "hi")]
+
+
+@pytest.fixture(scope="module")
+def bt() -> Backtest:
+    return backtest([SeasonalNaive(), WindowMean(5)], table(3), h=H, windows=4, step=3, levels=(80,))
+
+
+KEYS = {"model": [], "series": ["unique_id"], "horizon": ["horizon"], "window": ["cutoff"]}
+
+
+@pytest.mark.parametrize("by", ["model", "series", "horizon", "window", ("series", "horizon"), ("window", "series")])
+def test_scores_equal_sklearn_on_the_table(bt: Backtest, by: Any) -> None:
+    long = bt.forecasts
+    long["horizon"] = (long.ds - long.cutoff).dt.days
+    keys = [name for key in ([by] if isinstance(by, str) else by) for name in KEYS[key]]
+    got = bt.scores(("mae", "rmse", "mape", "r2"), by=by)
+    groups = [((), long)] if not keys else list(long.groupby(keys))
+    assert len(got) == 2 * len(groups)
+    for key, part in groups:
+        for name in bt.models:
+            row = got[got.model == name]
+            for column, value in zip(keys, np.atleast_1d(np.array(key, dtype=object)), strict=True):
+                row = row[row[column] == value]
+            assert len(row) == 1
+            score = row.iloc[0]
+            assert score.pairs == len(part)
+            assert score.mae == pytest.approx(sk.mean_absolute_error(part.y, part[name]), rel=1e-12)
+            assert score.rmse == pytest.approx(sk.root_mean_squared_error(part.y, part[name]), rel=1e-12)
+            assert score.mape == pytest.approx(sk.mean_absolute_percentage_error(part.y, part[name]), rel=1e-12)
+            if len(part) > 1:
+                assert score.r2 == pytest.approx(sk.r2_score(part.y, part[name]), rel=1e-9)
+
+
+def test_interval_scores_by_hand(bt: Backtest) -> None:
+    long = bt.forecasts
+    got = bt.scores(("coverage", "pinball", "crps"), by="model").set_index("model").loc["SeasonalNaive"]
+    low, high, mid = long["SeasonalNaive-lo-80"], long["SeasonalNaive-hi-80"], long["SeasonalNaive"]
+    assert got["coverage-80"] == pytest.approx(((long.y >= low) & (long.y <= high)).mean())
+    assert got["pinball-0.1"] == pytest.approx(sk.mean_pinball_loss(long.y, low, alpha=0.1))
+    assert got["pinball-0.9"] == pytest.approx(sk.mean_pinball_loss(long.y, high, alpha=0.9))
+    assert got["pinball-0.5"] == pytest.approx(sk.mean_pinball_loss(long.y, mid, alpha=0.5))
+    # Each quantile stands for those nearest to it: 0.3, 0.4 and 0.3 of the unit.
+    share = 0.3 * got["pinball-0.1"] + 0.4 * got["pinball-0.5"] + 0.3 * got["pinball-0.9"]
+    assert got["crps"] == pytest.approx(2 * share)
+
+
+@pytest.mark.parametrize(("name", "power"), [("mase", 1), ("rmsse", 2)])
+def test_scaled_scores_see_training_rows_alone(bt: Backtest, name: str, power: int) -> None:
+    data, terms = table(3), []
+    for (series, cutoff), part in bt.forecasts.groupby(["unique_id", "cutoff"]):
+        past = data[(data.unique_id == series) & (data.ds <= cutoff)].y
+        scale = (past.diff(7).abs() ** power).mean()
+        terms += list((part.y - part["WindowMean"]).abs() ** power / scale)
+    got = bt.scores(name).set_index("model").loc["WindowMean", name]
+    assert got == pytest.approx(np.mean(terms) ** (1 / power), rel=1e-12)
+
+
+def test_history_scale_of_one_series_ignores_the_others() -> None:
+    rng = np.random.default_rng(5)
+    rows = [rng.normal(size=n) for n in (30, 5, 60, 8)]
+    panel = Panel.from_arrays(rows, freq="D", start="2024-01-01")
+    huge = panel.replace(y=np.where(np.arange(len(panel.y)) < 30, panel.y * 1e14, panel.y))
+    cutoffs = np.broadcast_to(np.array([[40], [3], [20]]), (3, 4))
+    one, other = history_scale(panel, cutoffs, 1), history_scale(huge, cutoffs, 1)
+    np.testing.assert_array_equal(one[:, 1:], other[:, 1:])
+    for i, row in enumerate(rows):
+        for w, cutoff in enumerate((40, 3, 20)):
+            past = pd.Series(row[: cutoff + 1])
+            np.testing.assert_allclose(one[w, i], past.diff(7).abs().mean(), rtol=1e-13)
+
+
+def test_left_out_pairs_are_counted_and_shown() -> None:
+    data = table(lengths=(40, 40), late=(0, 0))
+    data.loc[[38, 39, 79], "y"] = 0.0
+    got = backtest(Naive(), data, h=H).scores("mape", by="series")
+    assert list(got.mape_left_out) == [2, 1]
+    assert list(got.pairs) == [4, 4]
+    part = backtest(Naive(), data, h=H).forecasts.query("unique_id == 's0' and y != 0")
+    assert got.mape[0] == pytest.approx(sk.mean_absolute_percentage_error(part.y, part.Naive))
+
+
+class Patient(Naive):
+    """Naive, but only after 8 rows."""
+
+    def _rows_needed(self, panel: Panel) -> int:
+        return 8
+
+    def _predict(self, state: Any, panel: Panel, h: int, known: Any, levels: Any) -> Any:
+        out = super()._predict(state, panel, h, known, levels)
+        return out.replace(point=np.where((panel.lengths < 8)[:, None], np.nan, out.point))
+
+
+def test_models_are_scored_on_the_pairs_that_all_have() -> None:
+    """A series too short for a model at an origin is no failure, and no other model is judged there."""
+    data = table(lengths=(60, 12), late=(0, 48))
+    bt = backtest([Naive(), Patient(alias="late")], data, h=2, windows=5)
+    board = bt.leaderboard("mae", average="pooled").set_index("model")
+    lacking = bt.forecasts.late.isna()
+    assert board.loc["late", "missing"] == lacking.sum() == 6
+    assert board.loc["Naive", "missing"] == 0
+    both = bt.forecasts[~lacking]
+    assert board.loc["Naive", "mae"] == pytest.approx(sk.mean_absolute_error(both.y, both.Naive))
+
+
+class Broken(Naive):
+    """Naive, but without an answer for series s1."""
+
+    def _predict(self, state: Any, panel: Panel, h: int, known: Any, levels: Any) -> Any:
+        out = super()._predict(state, panel, h, known, levels)
+        return out.replace(point=np.where((panel.ids == "s1")[:, None], np.nan, out.point))
+
+
+def test_a_model_that_fails_raises_or_says_so() -> None:
+    with pytest.raises(FitError, match=r"Broken: no usable forecast at 2 of 6 .*s1"):
+        backtest(Broken(), table(), h=H, windows=2)
+    got = backtest([Naive(), Broken(on_error="skip")], table(), h=H, windows=2)
+    assert set(got.forecasts.query("unique_id == 's1'")["Broken-status"]) == {"failed"}
+    assert set(got.forecasts.query("unique_id != 's1'")["Broken-status"]) == {"ok"}
+    rescued = backtest([SeasonalNaive(), Broken(on_error="fallback")], table(), h=H, windows=2).forecasts
+    assert set(rescued.query("unique_id == 's1'")["Broken-status"]) == {"fallback"}
+    assert rescued.query("unique_id == 's1'").eval("Broken == SeasonalNaive").all()
+
+
+def test_series_that_begin_or_end_between_origins_are_no_failure() -> None:
+    data = table(lengths=(60, 10, 40), late=(0, 50, 0))
+    bt = backtest(Naive(), data, h=H, windows=4)
+    counts = bt.forecasts.groupby("unique_id").size()
+    # s1 begins at day 50, after the cutoffs at days 43 and 47 (0-based) but before 51 and 55; s2 ended at day 39.
+    assert counts.to_dict() == {"s0": 16, "s1": 8}
+
+
+# Leaderboard and comparison.
+
+
+def test_leaderboard_by_hand() -> None:
+    data = table(7, lengths=(80,) * 6, late=(0,) * 6)
+    bt = backtest([Naive(), SeasonalNaive(), WindowMean(14)], data, h=7, windows=3)
+    board = bt.leaderboard("rmse", baseline="SeasonalNaive")
+    long = bt.forecasts
+    by_series = pd.DataFrame(
+        {
+            name: long.groupby("unique_id").apply(lambda part, name=name: np.sqrt(((part.y - part[name]) ** 2).mean()))
+            for name in bt.models
+        }
+    )
+    mean = by_series.mean().sort_values()
+    assert list(board.model) == list(mean.index)
+    np.testing.assert_allclose(board.rmse, mean, rtol=1e-12)
+    np.testing.assert_allclose(board.skill, 1 - mean / mean["SeasonalNaive"], rtol=1e-9, atol=1e-12)
+    gap = by_series.sub(by_series[mean.index[0]], axis=0)
+    np.testing.assert_allclose(board.behind_se[1:], (gap.mean() / gap.sem())[mean.index[1:]], rtol=1e-9)
+    assert set(board.figure) == {"mean of 6 series"}
+    pooled = bt.leaderboard("rmse", average="pooled").set_index("model")
+    assert pooled.loc["Naive", "rmse"] == pytest.approx(sk.root_mean_squared_error(long.y, long.Naive))
+    assert set(pooled.figure) == {"pooled"}
+    assert set(pooled.baseline) == {"Naive"}
+
+
+def test_the_simpler_model_is_chosen_within_one_standard_error() -> None:
+    """White noise: an AR has nothing to gain over the mean, whichever happens to come first."""
+    rng = np.random.default_rng(2)
+    noise = Panel.from_arrays(list(rng.normal(size=(8, 80))), freq="D", start="2024-01-01")
+    bt = backtest([AR(2, ridge=0, transform=None), WindowMean(80)], noise, h=1, windows=20)
+    board = bt.leaderboard("mse").set_index("model")
+    assert abs(board.behind_se.max()) < 1
+    assert board.chosen.to_dict() == {"AR": False, "WindowMean": True}
+
+
+def test_perfect_score_has_skill_one_and_greater_can_be_better() -> None:
+    rows = np.tile(np.arange(7.0), 10)
+    data = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2024-01-01", periods=70), "y": rows})
+    bt = backtest([Naive(), SeasonalNaive()], data, h=7, windows=3)
+    for metric in ("rmse", "r2", "bias"):
+        board = bt.leaderboard(metric)
+        assert list(board.model) == ["SeasonalNaive", "Naive"], metric
+        assert board.skill[0] == pytest.approx(1.0)
+        assert board.skill[1] == 0.0
+
+
+def test_compare_is_the_regression_of_the_loss_difference_on_a_constant() -> None:
+    import statsmodels.api as sm
+
+    data = table(11, lengths=(140, 140), late=(0, 0))
+    bt = backtest([Naive(), WindowMean(10)], data, h=1, windows=60)
+    loss = bt.errors[..., 0] ** 2
+    for i, row in bt.compare("Naive", "WindowMean", by="series").iterrows():
+        gap = loss[0, :, i] - loss[1, :, i]
+        fit = sm.OLS(gap, np.ones(60)).fit()
+        assert row.statistic == pytest.approx(fit.tvalues[0], rel=1e-9)  # at h=1 the corrections cancel
+        assert row.p_value == pytest.approx(fit.pvalues[0], rel=1e-9)
+        assert row.difference == pytest.approx(gap.mean())
+        assert row.unique_id == f"s{i}"
+    pooled = bt.compare("Naive", "WindowMean").iloc[0]
+    fit = sm.OLS((loss[0] - loss[1]).mean(axis=1), np.ones(60)).fit()
+    assert (pooled.statistic, pooled.p_value) == pytest.approx((fit.tvalues[0], fit.pvalues[0]), rel=1e-9)
+    turned = bt.compare("WindowMean", "Naive").iloc[0]
+    assert turned.statistic == pytest.approx(-pooled.statistic)
+
+
+def test_compare_allows_for_overlapping_windows() -> None:
+    """Windows of 3 steps, 1 apart, share 2 steps: two autocovariances, and the factor of a small sample."""
+    from statsmodels.tsa.stattools import acovf
+
+    data = table(14, lengths=(150,), late=(0,))
+    bt = backtest([Naive(), WindowMean(10)], data, h=3, windows=80, step=1)
+    got = bt.compare("Naive", "WindowMean", loss="absolute").iloc[0]
+    loss = np.abs(bt.errors).mean(axis=-1)[:, :, 0]
+    gap = loss[0] - loss[1]
+    gamma = acovf(gap, adjusted=False, nlag=2)
+    factor = np.sqrt((80 + 1 - 2 * 3 + 3 * 2 / 80) / 80)
+    assert got.statistic == pytest.approx(factor * gap.mean() / np.sqrt((gamma[0] + 2 * gamma[1:].sum()) / 80))
+
+
+# Folds of a lag table.
+
+
+def autoregression(phi: tuple[float, ...], rows: int, seed: int) -> Panel:
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=rows + 200)
+    for t in range(len(phi), len(y)):
+        y[t] += sum(p * y[t - 1 - i] for i, p in enumerate(phi))
+    return Panel.from_arrays([y[200:]], freq="D", start="2000-01-01")
+
+
+@pytest.mark.parametrize("scheme", ["kfold", "blocked"])
+def test_folds_equal_a_regression_by_hand(scheme: Any) -> None:
+    panel = autoregression((0.5, 0.2), 120, 0)
+    bt = backtest(AR(2, ridge=0, transform=None), panel, h=1, windows=5, scheme=scheme)
+    x = np.column_stack([np.ones(118), panel.y[1:-1], panel.y[:-2]])
+    target, fold = panel.y[2:], dealt(120, 5, scheme, 0)[2:]
+    for number in range(5):
+        held = fold == number
+        coef = np.linalg.lstsq(x[~held], target[~held], rcond=None)[0]
+        np.testing.assert_allclose(bt.point[0, 1:, 0, 0][held], x[held] @ coef, rtol=1e-9)
+    assert list(bt.forecasts.fold) == list(dealt(120, 5, scheme, 0)[1:])
+
+
+def rmse_of(bt: Backtest) -> float:
+    return float(bt.leaderboard("rmse").rmse[0])
+
+
+@pytest.mark.parametrize(
+    ("phi", "lags", "honest"), [(0.6, [1], True), (0.99, list(range(30, 60)), False)], ids=["fitted", "under-fitted"]
+)
+def test_shuffled_folds_flatter_where_residuals_are_correlated(phi: float, lags: list[int], honest: bool) -> None:
+    """Without the last 29 rows, what is left of a near random walk is shared by neighbours, also across folds."""
+    model = AR(lags, ridge=0, transform=None)
+    panels = [autoregression((phi,), 200, seed) for seed in range(5)]
+    shuffled = np.mean([rmse_of(backtest(model, p, h=1, windows=10, scheme="kfold")) for p in panels])
+    blocked = np.mean([rmse_of(backtest(model, p, h=1, windows=10, scheme="blocked")) for p in panels])
+    rolled = np.mean([rmse_of(backtest(model, p, h=1, windows=66)) for p in panels])
+    if honest:
+        assert shuffled == pytest.approx(blocked, rel=0.02)
+        assert shuffled == pytest.approx(rolled, rel=0.02)
+    else:
+        assert shuffled < 0.9 * blocked
+        assert shuffled < 0.9 * rolled
+
+
+# What cannot work.
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "message"),
+    [
+        ([Naive(), Naive()], {}, "share the name Naive: two of one class need two aliases"),
+        ([], {}, "no model"),
+        ([Naive], {}, "must be a forecaster"),
+        (Naive(alias="y"), {}, "column of the table already"),
+        (Naive(), {"align": "middle"}, "align must be"),
+        (Naive(), {"scheme": "random"}, "scheme must be"),
+        (Naive(), {"scheme": "kfold"}, "no lag table"),
+        (AR(2), {"scheme": "kfold", "windows": 3}, "one step ahead"),
+        (Naive(), {"windows": 100}, "rows before the end"),
+        (Naive(), {"refit": 0}, "refit must be"),
+        (Naive(), {"levels": (0.8,)}, "80, not 0.8"),
+        (SeasonalNaive(season=0), {}, "season must be"),
+    ],
+)
+def test_options_that_cannot_work(models: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        backtest(models, table(), h=H, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda bt: bt.scores("nonsense"), "no metric 'nonsense'; there are mae"),
+        (lambda bt: bt.scores(by="week"), "by takes model, series"),
+        (lambda bt: bt.scores("coverage"), "levels="),
+        (lambda bt: bt.leaderboard("rmse", "AR"), "no model 'AR' in this backtest; there are Naive"),
+        (lambda bt: bt.leaderboard(average="all"), "average must be"),
+        (lambda bt: bt.compare("Naive", "AR"), "no model 'AR'"),
+        (lambda bt: bt.compare("Naive", "Naive", by="week"), "by must be"),
+    ],
+)
+def test_questions_without_an_answer(call: Any, message: str) -> None:
+    done = backtest(Naive(), table(), h=H)
+    with pytest.raises(ConfigError, match=message):
+        call(done)
+
+
+@pytest.mark.parametrize("kind", ["polars", "pyarrow"])
+def test_tables_come_back_in_the_callers_kind(kind: str) -> None:
+    data = table()
+    given: Any = __import__("polars").from_pandas(data) if kind == "polars" else None
+    if given is None:
+        given = __import__("pyarrow").Table.from_pandas(data)
+    plain, other = (backtest([Naive(), SeasonalNaive()], d, h=H, windows=2, refit=2) for d in (data, given))
+    for ask in (
+        lambda bt: bt.forecasts,
+        lambda bt: bt.scores(("mae", "mape"), by=("series", "window")),
+        lambda bt: bt.leaderboard().drop(columns="seconds") if bt is plain else bt.leaderboard(),
+        lambda bt: bt.compare("Naive", "SeasonalNaive", by="series"),
+    ):
+        want, got = ask(plain), ask(other)
+        assert type(got).__module__.startswith(kind)
+        got = got.to_pandas()[list(want)]
+        pd.testing.assert_frame_equal(got, want, check_dtype=False)
+
+
+# The New York Stock Exchange, as published.
+
+
+@pytest.fixture(scope="module")
+def nyse() -> Panel:
+    return Panel.from_table(load("nyse"), freq="B", gaps="ignore")
+
+
+@pytest.mark.parametrize(
+    ("calendar", "r2"), [((), 0.4128912938562521), (("weekday",), 0.4595563133053273)], ids=["lags", "weekday"]
+)
+def test_nyse_one_step_ahead(nyse: Panel, calendar: tuple[str, ...], r2: float) -> None:
+    """James, Witten, Hastie, Tibshirani, Taylor (2023), An Introduction to Statistical Learning, lab 10.9.6."""
+    model = AR(5, past=("DJ_return", "log_volatility"), calendar=calendar, ridge=0, transform=None)
+    bt = backtest(model, nyse, h=1, windows=1770, refit=False)
+    assert bt.leaderboard("r2").r2[0] == pytest.approx(r2, abs=1e-9)
+    train = load("nyse").query("train")
+    assert np.datetime64(train.ds.iloc[-1]) == bt.cutoffs[0]
+    assert set(bt.forecasts.trained_to) == {train.ds.iloc[-1]}
+
+
+def test_nyse_last_value_and_autocorrelation(nyse: Panel) -> None:
+    assert backtest(Naive(), nyse, h=1, windows=1770).leaderboard("r2").r2[0] == pytest.approx(0.180, abs=5e-4)
+    own = [pd.Series(nyse.y).autocorr(lag) for lag in (1, 5, 20)]
+    np.testing.assert_allclose(own, [0.673, 0.455, 0.227], atol=5e-4)
+
+
+def test_judging_on_rows_tuned_on_warns() -> None:
+    data = table()
+    model = Naive()
+    vars(model)["tuned_on_"] = np.datetime64("2024-02-25", "us")
+    with pytest.warns(LeakageWarning, match=r"Naive was tuned on rows up to 2024-02-25.* judged from 2024-02-22"):
+        backtest(model, data, h=H, windows=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        vars(model)["tuned_on_"] = np.datetime64("2024-02-21", "us")
+        backtest(model, data, h=H, windows=2)

@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.tsa.seasonal import STL
 
@@ -42,6 +42,7 @@ def by_pandas(df: pd.DataFrame, freq: str = "D") -> dict[Any, pd.DataFrame]:
     return {one: rows.set_index("ds")[["y", "x"]].asfreq(freq) for one, rows in groups}
 
 
+@settings(max_examples=20)
 @given(SEEDS)
 def test_the_block_is_what_pandas_makes_of_each_series(seed: int) -> None:
     df = ragged(seed)
@@ -56,6 +57,7 @@ def test_the_block_is_what_pandas_makes_of_each_series(seed: int) -> None:
         np.testing.assert_array_equal(panel.grid[panel.position(span, np.full(len(span), i))], stamps)
 
 
+@settings(max_examples=20)
 @given(SEEDS)
 def test_the_order_of_rows_does_not_matter(seed: int) -> None:
     df = ragged(seed)
@@ -65,6 +67,7 @@ def test_the_order_of_rows_does_not_matter(seed: int) -> None:
     np.testing.assert_array_equal(one.offset, two.offset)
 
 
+@settings(max_examples=20)
 @given(SEEDS)
 def test_consecutive_rows_where_gaps_are_ignored(seed: int) -> None:
     df = ragged(seed)
@@ -79,6 +82,7 @@ def test_consecutive_rows_where_gaps_are_ignored(seed: int) -> None:
 # --- repairs
 
 
+@settings(max_examples=20)
 @given(SEEDS)
 @pytest.mark.parametrize(("how", "theirs"), [("interpolate", "interpolate"), ("ffill", "ffill")])
 def test_filling_is_that_of_pandas(how: str, theirs: str, seed: int) -> None:
@@ -88,6 +92,7 @@ def test_filling_is_that_of_pandas(how: str, theirs: str, seed: int) -> None:
     np.testing.assert_allclose(panel.y, np.concatenate(wanted), rtol=0, atol=1e-12)
 
 
+@settings(max_examples=20)
 @given(SEEDS)
 def test_seasonal_filling_interpolates_each_weekday(seed: int) -> None:
     df = ragged(seed, length=60)
@@ -100,6 +105,7 @@ def test_seasonal_filling_interpolates_each_weekday(seed: int) -> None:
     np.testing.assert_allclose(ours, np.concatenate(wanted), rtol=0, atol=1e-12)
 
 
+@settings(max_examples=20)
 @given(SEEDS)
 def test_inside_and_tail_are_settled_apart(seed: int) -> None:
     df = ragged(seed, missing=0.4)
@@ -131,6 +137,7 @@ def hampel_by_loop(y: np.ndarray[Any, Any], half: int, threshold: float) -> list
     return flagged
 
 
+@settings(max_examples=20)
 @given(SEEDS, st.integers(1, 9), st.sampled_from([2.0, 3.0, 6.0]))
 def test_hampel_outliers_are_those_of_the_definition(seed: int, half: int, threshold: float) -> None:
     panel = Panel.from_table(ragged(seed), freq="D")
@@ -238,6 +245,7 @@ def test_defaults_are_among_what_is_allowed() -> None:
 # --- the door's other arguments
 
 
+@settings(max_examples=20)
 @given(SEEDS, st.sampled_from([(0.6, 0.2, 0.2), (0.5, 0.5), (0.7, 0.1, 0.1, 0.1)]))
 def test_split_cuts_all_series_at_the_same_times(seed: int, fractions: tuple[float, ...]) -> None:
     df = ragged(seed)

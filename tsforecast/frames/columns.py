@@ -132,9 +132,13 @@ def times(column: nw.Series[Any]) -> Times:
     """A time column as microseconds or integers; text and date objects are read value by value, once each."""
     dtype = column.dtype
     native: Any = column.to_native()
-    if isinstance(getattr(native, "dtype", None), pd.PeriodDtype):
+    kind = getattr(native, "dtype", None)
+    if isinstance(kind, pd.PeriodDtype):
         column = nw.from_native(native.dt.to_timestamp(), series_only=True)
         dtype = column.dtype
+    if isinstance(kind, pd.DatetimeTZDtype):  # narwhals does not recognise zones with an underscore
+        stamps = native.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+        return Times(stamps, _null(np.isnat(stamps)), str(kind.tz), kind.unit)
     if isinstance(dtype, nw.Datetime):
         if dtype.time_zone is not None:
             column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)

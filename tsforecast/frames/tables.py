@@ -189,10 +189,9 @@ def _stamps(values: NDArray[Any], like: Panel) -> nw.Series[Any]:
     unit: Any = like.time_unit if like.time_unit in ("s", "ms", "us", "ns") else "us"
     if unit == "s" and like.kind == "polars":
         unit = "ms"  # polars knows no seconds
-    if like.tz is None:
-        return series if unit == "us" else series.cast(nw.Datetime(unit))
-    aware = series.dt.replace_time_zone("UTC").dt.convert_time_zone(str(like.tz))
-    return aware if unit == "us" else aware.cast(nw.Datetime(unit, str(like.tz)))
+    if unit != "us":
+        series = series.cast(nw.Datetime(unit))
+    return series if like.tz is None else series.dt.replace_time_zone("UTC").dt.convert_time_zone(str(like.tz))
 
 
 def native(table: Mapping[str, Any], like: Panel) -> Any:
@@ -203,7 +202,8 @@ def native(table: Mapping[str, Any], like: Panel) -> Any:
         made[name] = series.alias(name)
     if like.kind == "pandas":  # by extension arrays: the rows of a repeated column carry no index worth aligning
         return pd.DataFrame({name: series.to_native().array for name, series in made.items()})
-    return nw.from_dict(made, backend=_backend(like)).to_native()
+    first, *others = made.values()
+    return first.to_frame().with_columns(*others).to_native()  # nw.from_dict would lose the unit of Arrow stamps
 
 
 def rows_table(panel: Panel, owner: Int, times: NDArray[Any] | None, values: Mapping[str, Any]) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 
 from tsforecast.models.ar.dynamics import Equation, filled, level_polynomial, recursion, stabilised
 from tsforecast.models.ar.fit import Fit, Ridge, fit_lags, moments
-from tsforecast.models.ar.plan import Transform
 from tsforecast.panel import Bool, Float, Int, Panel
+from tsforecast.windows.plan import Transform
 
 __all__ = ["Candidate", "choose", "equation", "forecast_levels"]
 

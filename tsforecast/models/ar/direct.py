@@ -10,11 +10,11 @@ import numpy as np
 from tsforecast.forecast import Forecast
 from tsforecast.models.ar.choose import Candidate
 from tsforecast.models.ar.fit import Ridge, Rows, tile_rows
-from tsforecast.models.ar.plan import Transform
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import State
 from tsforecast.windows import Tile, normal_widths, tiles
 from tsforecast.windows.moments import explicit_moments, lag_design
+from tsforecast.windows.plan import Transform
 from tsforecast.windows.solve import centred, exact, gcv_ridge, least_squares
 
 __all__ = ["fit", "predict"]

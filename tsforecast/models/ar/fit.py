@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from tsforecast.models.ar.plan import Transform
 from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.windows.moments import explicit_moments, lag_design, lag_moments
+from tsforecast.windows.plan import Transform
 from tsforecast.windows.solve import centred, exact, gcv_ridge, least_squares, spread
 from tsforecast.windows.tiles import Tile, tiles
 

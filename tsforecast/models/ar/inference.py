@@ -11,10 +11,10 @@ from scipy.special import stdtr
 from tsforecast import frames
 from tsforecast.errors import ConfigError, listed
 from tsforecast.models.ar.choose import start_window
-from tsforecast.models.ar.plan import Transform
 from tsforecast.models.ar.series import drives, equation_of
 from tsforecast.panel import Float, Panel
 from tsforecast.rolling import State
+from tsforecast.windows.plan import Transform
 
 __all__ = ["coefficients", "components", "diagnostics", "statistics", "summary"]
 

@@ -13,9 +13,9 @@ from tsforecast.forecast import Forecast
 from tsforecast.forecaster import Forecaster
 from tsforecast.models.ar import direct, inference, pooled, series
 from tsforecast.models.ar.choose import Candidate
-from tsforecast.models.ar.plan import Transform, lag_sets, parse_lags, parse_transform
 from tsforecast.panel import Float, Int, Panel, seasons
 from tsforecast.rolling import Roll, State
+from tsforecast.windows.plan import Transform, lag_sets, parse_lags, parse_transform
 
 __all__ = ["AR"]
 

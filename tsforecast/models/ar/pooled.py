@@ -8,10 +8,10 @@ import numpy as np
 
 from tsforecast.models.ar.choose import Candidate
 from tsforecast.models.ar.fit import Moments, Ridge, fit_lags, moments
-from tsforecast.models.ar.plan import Transform
 from tsforecast.models.ar.series import empty_state, write_fit
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import State
+from tsforecast.windows.plan import Transform
 
 __all__ = ["fit"]
 

@@ -1,4 +1,4 @@
-"""What an AR may look like: target transforms and sets of lags."""
+"""What a lag model may look like: target transforms and sets of lags."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Transform(NamedTuple):
         return "-".join(parts) or "none"
 
     def apply(self, y: Float) -> Float:
-        """Y (s, T) transformed; NaN where it does not exist."""
+        """The values y (s, T) transformed; NaN where it does not exist."""
         with np.errstate(invalid="ignore", divide="ignore"):
             g = np.log(np.where(y > 0, y, np.nan)) if self.log else y
         if not self.diff:
@@ -46,7 +46,7 @@ def parse_transform(word: str | None, season: int) -> Transform:
         raise ConfigError(f'transform must be "auto", None, {", ".join(TRANSFORMS)}; got {word!r}')
     diff = season if "seasonal-diff" in word else int("diff" in word)
     if "seasonal-diff" in word and season < 2:
-        raise ConfigError(f"transform={word!r} needs a season: AR(season=...), or a frequency that has one")
+        raise ConfigError(f"transform={word!r} needs a season: season=..., or a frequency that has one")
     return Transform(word.startswith("log"), diff)
 
 

@@ -31,6 +31,7 @@ STATE: dict[str, Any] = {
     "every_other": np.arange(10)[::2],
     "flags": np.array([[True], [False]]),
     "dates": np.array(["2020-01-25", "NaT"], "datetime64[us]"),
+    "fortran_dates": np.asfortranarray(np.arange(6).reshape(2, 3).view("datetime64[D]")),
     "text": np.array([["서울", ""], ["b", "é\U0001f600"]]),
     "ids": np.array(["서울", "b\x00", ""], dtype=object),
     "numbers": np.array([3, -(2**63)], dtype=object),
@@ -82,6 +83,7 @@ def test_comes_back(written: bytes, path: Path) -> None:
     assert list(back.state) == list(state)
     for name, value in state.items():
         assert same(back.state[name], value), name
+    assert back.state["fortran_dates"].flags.f_contiguous
     assert back.state["fortran"].flags.f_contiguous  # a product of other layout may differ in its last bit
     assert all(value.flags.writeable for value in back.state.values() if isinstance(value, np.ndarray))
     assert back.versions["numpy"] == np.__version__

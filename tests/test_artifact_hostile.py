@@ -192,23 +192,37 @@ def test_bytes_that_are_no_bools_are_refused(path: Path) -> None:
     assert "neither true nor false" in refused(path, forged(*manifest_of(ONE, wild)))
 
 
+VALID = json.dumps(manifest_of({})[0], separators=(",", ":")).encode()
+
+
 @pytest.mark.parametrize(
-    "raw",
+    ("raw", "complaint"),
     [
-        pytest.param(b"", id="empty"),
-        pytest.param(b"[]", id="no mapping"),
-        pytest.param(b'{"format":1,"format":1}', id="doubled key"),
-        pytest.param(b'{"format":NaN}', id="NaN"),
-        pytest.param(b'{"format":1,"key":1e999}', id="beyond floats"),
-        pytest.param(b'{"format":' + b"1" * 5000 + b"}", id="beyond ints"),
-        pytest.param(b'{"format":1,"key":"\xff"}', id="no ASCII"),
-        pytest.param(b"[" * 150_000, id="deep"),
-        pytest.param(b'{"a":' * 60_000, id="deep mappings"),
-        pytest.param(b"[" + b"[]," * 900_000 + b"[]]", id="many values"),
+        pytest.param(b"", "malformed", id="empty"),
+        pytest.param(b"[]", "malformed", id="no mapping"),
+        pytest.param(VALID[:-1] + b',"key":"other"}', "not as this package", id="doubled key"),
+        pytest.param(VALID[:-1] + b',"more":1 }', "not as this package", id="odd spacing"),
+        pytest.param(VALID[:-1] + b',"more":1e2}', "not as this package", id="odd number"),
+        pytest.param(VALID[:-1] + b',"more":NaN}', "not JSON compliant", id="NaN"),
+        pytest.param(VALID[:-1] + b',"more":1e999}', "not JSON compliant", id="beyond floats"),
+        pytest.param(VALID[:-1] + b',"more":' + b"1" * 5000 + b"}", "malformed", id="beyond ints"),
+        pytest.param(VALID[:-1] + b',"more":"\xff"}', "UnicodeDecodeError", id="no ASCII"),
+        pytest.param(b"[" * 150_000, "malformed", id="deep"),
+        pytest.param(b'{"a":' * 60_000, "malformed", id="deep mappings"),
+        pytest.param(b"[" + b"[]," * 900_000 + b"[]]", "more than 200000 values", id="many values"),
     ],
 )
-def test_a_manifest_that_is_none_is_refused(raw: bytes, path: Path) -> None:
-    refused(path, forged(raw))
+def test_a_manifest_that_is_none_is_refused(raw: bytes, complaint: str, path: Path) -> None:
+    assert complaint in refused(path, forged(raw))
+
+
+def test_caps_on_counts_and_depth_hold_for_forgers_too(path: Path) -> None:
+    members = {f"{i:04d}.npy": container.Body(A).facts() for i in range(5000)}
+    assert "5000 arrays" in refused(path, forged(*manifest_of({}, members=members)))
+    deep: Any = []
+    for _ in range(40):
+        deep = [deep]
+    assert "deeper than 32" in refused(path, forged(*manifest_of({"a": deep})))
 
 
 def bombs() -> dict[str, bytes]:

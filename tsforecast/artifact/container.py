@@ -212,7 +212,7 @@ def read_arrays(
         arrays[name], member = _read_array(file, name, fact)
         members.append(member)
     directory = _directory(members)
-    need(file.read(len(directory) + 1) == directory, "its directory is damaged")
+    need(file.read(len(directory)) == directory, "its directory is damaged")
     return arrays
 
 

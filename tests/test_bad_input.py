@@ -297,7 +297,7 @@ BAD: dict[str, Bad] = {
         dt.date(9999, 1, 1),
         B + 29,
         1,
-        ("9999",),
+        ("2261",),
     ),
     "gaps, not allowed": Bad(
         lambda d: d.drop([B + 4, B + 5]),

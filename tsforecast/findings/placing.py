@@ -135,7 +135,7 @@ def _frequency(book: Book, stamps: NDArray[Any], place_of: Int, codes: Int, freq
 def _sample(codes: Int, n: int) -> Int:
     """Rows of enough evenly spread series to know the common step; all rows of a small table."""
     every = min(len(codes) // _SAMPLE, n // 20)
-    return np.arange(len(codes)) if every < 2 else np.flatnonzero(codes % every == 0)
+    return np.arange(len(codes)) if every < 2 else np.flatnonzero((np.arange(n) % every == 0)[codes])
 
 
 def _on_grid(book: Book, stamps: NDArray[Any], place_of: Int, freq: Any) -> tuple[Int, NDArray[Any]]:

@@ -137,15 +137,15 @@ def times(column: nw.Series[Any]) -> Times:
         column = nw.from_native(native.dt.to_timestamp(), series_only=True)
         dtype = column.dtype
     if isinstance(kind, pd.DatetimeTZDtype):  # narwhals does not recognise zones with an underscore
-        stamps = native.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+        stamps = native.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]", copy=False)
         return Times(stamps, _null(np.isnat(stamps)), str(kind.tz), kind.unit)
     if isinstance(dtype, nw.Datetime):
         if dtype.time_zone is not None:
             column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        stamps = column.to_numpy().astype("datetime64[us]")
+        stamps = column.to_numpy().astype("datetime64[us]", copy=False)
         return Times(stamps, _null(np.isnat(stamps)), dtype.time_zone, dtype.time_unit)
     if dtype == nw.Date:
-        stamps = column.cast(nw.Datetime("us")).to_numpy().astype("datetime64[us]")
+        stamps = column.cast(nw.Datetime("us")).to_numpy().astype("datetime64[us]", copy=False)
         return Times(stamps, _null(np.isnat(stamps)), None, "date")
     if dtype.is_numeric():
         return _integers(column)

@@ -94,11 +94,14 @@ def lag_design(z: Float, lags: Sequence[int], past: Float, known: Float, lead: i
     return x, whole.astype(float)
 
 
-def explicit_moments(x: Float, whole: Float, target: Float, weights: Float | None = None) -> Float:
-    """Moments (s, d + r, d + r) of rows x (s, T, d) with targets (s, T, r); rows with a NaN target are left out."""
+def explicit_moments(x: Float, whole: Float, target: Float, weights: Float | None = None) -> tuple[Float, Float]:
+    """Moments (s, d + r, d + r) of rows x (s, T, d) with targets (s, T, r), and how many rows they hold (s,).
+
+    Rows with a NaN target or a weight of zero are left out.
+    """
     use = whole * np.isfinite(target).all(axis=2)
     if weights is not None:
         use = use * weights
     rows = np.concatenate([x, np.nan_to_num(target)], axis=2)
     moments: Float = np.swapaxes(rows * use[:, :, None], 1, 2) @ rows
-    return moments
+    return moments, np.count_nonzero(use, axis=1).astype(np.float64)

@@ -30,7 +30,7 @@ def fit(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int) -> 
         "const": np.full((n, h), np.nan),
         "sd": np.full((n, h), np.nan),
         "centre": np.zeros((n, 1 + panel.columns.shape[1])),
-        "scale": np.ones(n),
+        "scale": np.ones((n, 1 + panel.columns.shape[1])),
         "log": np.zeros(n, dtype=bool),
         "diff": np.zeros(n, dtype=np.int64),
         "lags": list(union),
@@ -68,13 +68,13 @@ def tile_answers(panel: Panel, tile: Tile, candidate: Candidate, ridge: Ridge, h
         coef, const, variance, score = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
     else:
         coef, const, variance, score = _solve(z, candidate.lags, rows, rows.known, targets, ridge)
-    return Answers(rows, coef, const, variance, score[:, 0] + 2 * np.log(rows.scale) + 2 * rows.log_mean)
+    return Answers(rows, coef, const, variance, score[:, 0] + 2 * np.log(rows.scale[:, 0]) + 2 * rows.log_mean)
 
 
 def _moved(x: Float, step: int) -> Float:
     """Values `step` - 1 rows later, at the row of their origin's next row; NaN past the end."""
     out = np.full_like(x, np.nan)
-    out[:, : x.shape[1] - step + 1] = x[:, step - 1 :]
+    out[:, : max(x.shape[1] - step + 1, 0)] = x[:, step - 1 :]
     return out
 
 
@@ -89,7 +89,7 @@ def _target(z: Float, diff: int, step: int) -> Float:
         return _moved(z, step)
     back = _base(diff, step)
     gap = np.full_like(z, np.nan)
-    gap[:, back:] = z[:, back:] - z[:, : z.shape[1] - back]
+    gap[:, back:] = z[:, back:] - z[:, : max(z.shape[1] - back, 0)]
     return _moved(gap, step)
 
 
@@ -99,7 +99,9 @@ def _solve(
     """Coefficients (s, r, c), constants, variances and log GCV scores (s, r) of r targets on one set of rows."""
     x, whole = lag_design(z, lags, rows.past, known)
     y = np.stack(targets, axis=2)
-    m = explicit_moments(x, whole, y, rows.weights)
+    m, used = explicit_moments(x, whole, y, rows.weights)
+    if rows.weights is not None:  # to weights of mean 1, so that their sums count rows
+        m *= (used / np.where(used > 0, m[:, 0, 0], 1.0))[:, None, None]
     gram, cross, power, mean = centred(m, len(targets))
     count = m[:, 0, 0]
     freedom = np.full((len(z), len(targets)), float(gram.shape[1]))
@@ -159,12 +161,13 @@ def predict(state: State, panel: Panel, h: int, known: Float, levels: Sequence[f
     log = part["log"][:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         window = np.where(log, np.log(np.where(window > 0, window, np.nan)), window)
-    z = _carried((window - part["centre"][:, :1]) / part["scale"][:, None])
-    past = _carried(panel.right(depth, panel.columns[:, :p]) - part["centre"][:, None, 1 : 1 + p])
+    z = _carried((window - part["centre"][:, :1]) / part["scale"][:, :1])
+    middle, size = part["centre"][:, None], part["scale"][:, None]
+    past = _carried((panel.right(depth, panel.columns[:, :p]) - middle[..., 1 : 1 + p]) / size[..., 1 : 1 + p])
     x = [_lagged(np.where((diff > 0)[:, None], _differenced(z, diff), z), union)]
     x += [_lagged(past[:, :, c], union) for c in range(p)]
     lagged = np.concatenate(x, axis=1)
-    ahead = known - part["centre"][:, None, 1 + p :]
+    ahead = (known - middle[..., 1 + p :]) / size[..., 1 + p :]
     coef = part["coef"][:, :h]
     width = lagged.shape[1]
     # Elementwise sums, not a product: the company a series keeps must change no bit.
@@ -174,7 +177,7 @@ def predict(state: State, panel: Panel, h: int, known: Float, levels: Sequence[f
 
 
 def _finished(u: Float, part: State, h: int, levels: Sequence[float], mean_point: bool) -> Forecast:
-    scale, centre, log = part["scale"][:, None], part["centre"][:, :1], part["log"][:, None]
+    scale, centre, log = part["scale"][:, :1], part["centre"][:, :1], part["log"][:, None]
     spread = part["sd"][:, :h] * scale
     level = u * scale + centre
 

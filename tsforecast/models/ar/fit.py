@@ -23,8 +23,8 @@ Ridge = float | Literal["auto"]
 class Rows:
     """What one tile brings to a regression: z (s, T), past (s, T, p), known (s, T, k), weights (s, T) or None.
 
-    z is (transformed - centre) / scale, columns are less their centre; NaN where missing. centre (s, 1 + p + k),
-    scale (s,), log_mean (s,): the mean log of the target where it is logged, else 0.
+    Target and columns are (value - centre) / scale, NaN where missing; centre, scale (s, 1 + p + k), the target
+    first; log_mean (s,): the mean log of the target where it is logged, else 0.
     """
 
     z: Float
@@ -38,9 +38,10 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
-    """Moments (n, d, d) of [1, lags..., past lags..., known..., target], and what the rows were centred by."""
+    """Moments (n, d, d) of [1, lags..., past lags..., known..., target], rows in them (n,), and the units of Rows."""
 
     values: Float
+    rows: Float
     centre: Float
     scale: Float
     log_mean: Float
@@ -54,15 +55,16 @@ class Moments:
         chosen = [1 + channel * width + p for channel in range(1 + self.n_past) for p in place]
         return [0, *chosen, *range(1 + (1 + self.n_past) * width, self.values.shape[1])]
 
-    def middle(self, lags: Sequence[int]) -> Float:
-        """What each regressor was centred by (n, c)."""
+    def units(self, lags: Sequence[int]) -> tuple[Float, Float]:
+        """What each regressor was centred and scaled by (n, c)."""
         owner = np.repeat(np.arange(1 + self.n_past), len(lags))
-        return self.centre[:, [*owner, *range(1 + self.n_past, self.centre.shape[1])]]
+        channel = [*owner, *range(1 + self.n_past, self.centre.shape[1])]
+        return self.centre[:, channel], self.scale[:, channel]
 
     def take(self, index: Int) -> Moments:
         """The moments of some series."""
-        values, centre, scale, log_mean = (x[index] for x in (self.values, self.centre, self.scale, self.log_mean))
-        return Moments(values, centre, scale, log_mean, self.lags, self.n_past)
+        kept = (x[index] for x in (self.values, self.rows, self.centre, self.scale, self.log_mean))
+        return Moments(*kept, self.lags, self.n_past)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,9 +92,9 @@ class Fit:
 
 
 def tile_rows(panel: Panel, tile: Tile, transform: Transform, units: tuple[Float, Float] | None = None) -> Rows:
-    """The tile's target and columns, transformed, less their means and (the target) scaled; excluded rows are NaN.
+    """The tile's target and columns, transformed, less their means and scaled; excluded rows are NaN.
 
-    `units` (centre (n, 1 + p + k), scale (n,)) sets what to centre and scale by, else each series' own observed rows.
+    `units` (centre, scale (n, 1 + p + k)) sets what to centre and scale by, else each series' own observed rows.
     """
     y = tile.gather(panel.y)
     if panel.excluded is not None:
@@ -108,15 +110,15 @@ def tile_rows(panel: Panel, tile: Tile, transform: Transform, units: tuple[Float
         centre, scale = _units(z, columns)
     else:
         live = len(tile.index)
-        centre, scale = np.zeros((len(z), 1 + columns.shape[2])), np.ones(len(z))
+        centre, scale = np.zeros((len(z), 1 + columns.shape[2])), np.ones((len(z), 1 + columns.shape[2]))
         centre[:live], scale[:live] = units[0][tile.index], units[1][tile.index]
     log_mean = np.zeros(len(z))
     if transform.log:
         seen = y > 0
         log_mean = np.log(np.where(seen, y, 1.0)).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-    columns = columns - centre[:, None, 1:]
+    columns = (columns - centre[:, None, 1:]) / scale[:, None, 1:]
     return Rows(
-        z=(z - centre[:, :1]) / scale[:, None],
+        z=(z - centre[:, :1]) / scale[:, :1],
         past=columns[:, :, : panel.n_past],
         known=columns[:, :, panel.n_past :],
         weights=None if panel.weights is None else tile.gather(panel.weights, 0.0),
@@ -127,12 +129,14 @@ def tile_rows(panel: Panel, tile: Tile, transform: Transform, units: tuple[Float
 
 
 def _units(z: Float, columns: Float) -> tuple[Float, Float]:
-    """Means of target and columns (s, 1 + k) and root mean square of the target about its own (s,), 1 if constant."""
-    mean, gap, count = _mean(z)
-    size = np.sqrt(np.einsum("st,st->s", gap, gap) / count)
-    constant = size <= 1e-13 * np.maximum(np.abs(mean), 1e-300)
-    middle = [_mean(columns[:, :, c])[0] for c in range(columns.shape[2])]
-    return np.stack([mean, *middle], axis=1), np.where(constant, 1.0, size)
+    """Means and root mean squares about them of target and columns (s, 1 + k); 1 for what is constant."""
+    centre, scale = np.zeros((len(z), 1 + columns.shape[2])), np.ones((len(z), 1 + columns.shape[2]))
+    for c, channel in enumerate((z, *np.moveaxis(columns, 2, 0))):
+        mean, gap, count = _mean(channel)
+        size = np.sqrt(np.einsum("st,st->s", gap, gap) / count)
+        constant = size <= 1e-13 * np.maximum(np.abs(mean), 1e-300)
+        centre[:, c], scale[:, c] = mean, np.where(constant, 1.0, size)
+    return centre, scale
 
 
 def _mean(x: Float) -> tuple[Float, Float, Int]:
@@ -151,29 +155,29 @@ def moments(
     """Moments of every series: by shifted copies where all rows are observed, by explicit rows elsewhere."""
     k, p = panel.columns.shape[1], panel.n_past
     d = 2 + (1 + p) * len(lags) + (k - p)
-    out = np.zeros((len(panel), d, d))
-    centre, scale, log_mean = np.zeros((len(panel), 1 + k)), np.ones(len(panel)), np.zeros(len(panel))
+    n = len(panel)
+    out, used, log_mean = np.zeros((n, d, d)), np.zeros(n), np.zeros(n)
+    centre, scale = np.zeros((n, 1 + k)), np.ones((n, 1 + k))
     for tile in tiles(panel):
         live = len(tile.index)
         rows = tile_rows(panel, tile, transform, units)
-        out[tile.index] = _tile_moments(rows, tile, transform, lags)[:live]
+        out[tile.index], used[tile.index] = (part[:live] for part in _tile_moments(rows, tile, transform, lags))
         centre[tile.index], scale[tile.index] = rows.centre[:live], rows.scale[:live]
         log_mean[tile.index] = rows.log_mean[:live]
-    return Moments(out, centre, scale, log_mean, lags, p)
+    return Moments(out, used, centre, scale, log_mean, lags, p)
 
 
-def _tile_moments(rows: Rows, tile: Tile, transform: Transform, lags: tuple[int, ...]) -> Float:
+def _tile_moments(rows: Rows, tile: Tile, transform: Transform, lags: tuple[int, ...]) -> tuple[Float, Float]:
     lengths = np.maximum(tile.inside.sum(axis=1) - transform.diff, 0)
     plain = rows.weights is None and not rows.past.shape[2] and not rows.known.shape[2]
     whole = (np.isfinite(rows.z).sum(axis=1) == lengths) & plain
     # Each series takes the road that its own rows ask for, so that company does not matter.
-    if whole.all():
-        return lag_moments(np.nan_to_num(rows.z), lengths, lags)
+    fast = lag_moments(np.nan_to_num(rows.z), lengths, lags) if whole.any() else None
+    if fast is not None and whole.all():
+        return fast, fast[:, 0, 0]
     x, complete = lag_design(rows.z, lags, rows.past, rows.known)
-    slow = explicit_moments(x, complete, rows.z[:, :, None], rows.weights)
-    if not whole.any():
-        return slow
-    return np.where(whole[:, None, None], lag_moments(np.nan_to_num(rows.z), lengths, lags), slow)
+    slow, used = explicit_moments(x, complete, rows.z[:, :, None], rows.weights)
+    return (slow, used) if fast is None else (np.where(whole[:, None, None], fast, slow), used)
 
 
 def fit_lags(
@@ -193,6 +197,8 @@ def fit_lags(
     """
     chosen = m.columns(lags)
     part = m.values[:, chosen][:, :, chosen]
+    if panel.weights is not None:
+        part *= mean_one(m)[:, None, None]
     gram, cross, power, mean = centred(part, 1)
     count = part[:, 0, 0]
     if ridge == "auto":
@@ -208,6 +214,12 @@ def fit_lags(
     elif weak.any():
         coef[weak], freedom[weak] = _exact(panel, transform, m, lags, weak)
     return _finished(m, lags, coef, (gram, cross[..., 0], power[:, 0, 0], mean, count), freedom, penalty, errors)
+
+
+def mean_one(m: Moments) -> Float:
+    """Factor (n,) that gives the rows of each series weights of mean 1, so that sums of weights count rows."""
+    total = m.values[:, 0, 0]
+    return np.where(total > 0, m.rows / np.where(total > 0, total, 1.0), 1.0)
 
 
 def _exact(panel: Panel, transform: Transform, m: Moments, lags: Sequence[int], weak: Bool) -> tuple[Float, Float]:
@@ -240,18 +252,16 @@ def _finished(
     left = np.maximum(power - 2 * (cross * coef).sum(axis=1) + (image * coef).sum(axis=1), 1e-15 * power)
     spare = count - 1 - freedom
     room = np.maximum(spare, 1e-9)
-    square = m.scale**2
+    middle, scale = m.units(lags)
+    own = m.scale[:, 0]
+    square = own**2
     sigma2 = np.where(spare > 0, left / room, np.nan) * square
     gcv = np.where(spare > 0, count * left / room**2, np.inf)
-    # The target and its lags share one scale, which cancels in their coefficients; other columns were not scaled.
-    unit = np.ones((len(coef), coef.shape[1]))
-    unit[:, len(lags) :] = m.scale[:, None]
-    raw = coef * unit
-    scale = np.where(np.arange(coef.shape[1]) < len(lags), m.scale[:, None], 1.0)
-    place = m.middle(lags) + scale * mean[:, 1:-1]
-    const = m.centre[:, 0] + m.scale * mean[:, -1] - (raw * place).sum(axis=1)
+    raw = coef * (own[:, None] / scale)
+    place = middle + scale * mean[:, 1:-1]
+    const = m.centre[:, 0] + own * mean[:, -1] - (raw * place).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        score = np.log(gcv) + 2 * np.log(m.scale) + 2 * m.log_mean
+        score = np.log(gcv) + 2 * np.log(own) + 2 * m.log_mean
     error = np.empty((len(coef), 0))
     if errors:
         covariance = spread(gram, penalty) / (scale[:, :, None] * scale[:, None, :])

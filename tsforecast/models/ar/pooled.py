@@ -44,20 +44,21 @@ def _shared(panel: Panel, groups: Int, transform: Transform, lags: tuple[int, ..
     m = moments(panel, transform, lags, units)
     total = np.zeros((int(groups.max(initial=-1)) + 1, *m.values.shape[1:]))
     np.add.at(total, groups, m.values)
-    return Moments(total[groups], m.centre, m.scale, m.log_mean, m.lags, m.n_past)
+    rows = np.bincount(groups, m.rows, len(total))[groups]
+    return Moments(total[groups], rows, m.centre, m.scale, m.log_mean, m.lags, m.n_past)
 
 
 def _group_units(panel: Panel, groups: Int, transform: Transform) -> tuple[Float, Float]:
-    """Centre (n, 1 + k) and scale (n,) of the pooled rows of each series' group."""
+    """Centre and scale (n, 1 + k) of the pooled rows of each series' group."""
     alone = moments(panel, transform, ())
-    rows = np.maximum(alone.values[:, 0, 0], 0.0)
-    size = np.maximum(np.bincount(groups, rows), 1.0)
+    size = np.maximum(np.bincount(groups, alone.rows), 1.0)
 
     def pooled(values: Float) -> Float:
-        return (np.bincount(groups, rows * values) / size)[groups]
+        columns = [np.bincount(groups, alone.rows * column) / size for column in values.T]
+        return np.stack(columns, axis=1)[groups]
 
-    centre = np.stack([pooled(alone.centre[:, c]) for c in range(alone.centre.shape[1])], axis=1)
-    square = pooled(alone.scale**2 + (alone.centre[:, 0] - centre[:, 0]) ** 2)
+    centre = pooled(alone.centre)
+    square = pooled(alone.scale**2 + (alone.centre - centre) ** 2)
     return centre, np.where(square > 0, np.sqrt(square), 1.0)
 
 

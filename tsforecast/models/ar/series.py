@@ -78,8 +78,8 @@ def added(m: Moments, before: Panel, now: Panel, form: Candidate) -> Moments:
     x, whole = lag_design(part.z, form.lags, part.past, part.known)
     whole = whole * (steps >= -fresh[:, None])
     weights = None if part.weights is None else part.weights[:, -step:]
-    more = explicit_moments(x[:, -step:], whole[:, -step:], part.z[:, -step:, None], weights)
-    return replace(m, values=m.values + more)
+    more, used = explicit_moments(x[:, -step:], whole[:, -step:], part.z[:, -step:, None], weights)
+    return replace(m, values=m.values + more, rows=m.rows + used)
 
 
 def empty_state(panel: Panel, candidates: Sequence[Candidate]) -> State:

@@ -56,7 +56,7 @@ def fit_windows(panel: Panel, cutoffs: Int, form: Candidate, ridge: Ridge, calm:
             now = part.upto(cutoff)
             if w:
                 m = added(m, before, now, form)
-            done = fit_lags(now, form.transform, m, form.lags, ridge, errors=True)
+            done = fit_lags(now, form.transform, m, form.lags, ridge)
             write_fit(state, w * n + block, now, form, form.lags, done, m.centre[:, 0], calm)
             before = now
     return state
@@ -119,7 +119,8 @@ def write_fit(
     place += range(lagged, lagged + panel.columns.shape[1] - panel.n_past)
     column = np.array(place, dtype=np.int64)
     state["coef"][where[:, None], column] = done.coef
-    state["error"][where[:, None], np.append(0, column + 1)] = done.error
+    if done.error.shape[1]:
+        state["error"][where[:, None], np.append(0, column + 1)] = done.error
 
 
 def equation_of(state: State, series: Int) -> Equation:

@@ -1,0 +1,26 @@
+"""`python -m benchmarks [name ...]`: run all rows of the table, or those whose name contains a word."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from benchmarks import doors, imports, lag_models, memory
+from benchmarks.row import Row, table
+
+GROUPS = (imports.rows, doors.rows, lag_models.rows, memory.rows)
+
+
+def main(words: Sequence[str]) -> None:
+    """Print one line a row, as soon as it is measured, then the whole table."""
+    done: list[Row] = []
+    for group in GROUPS:
+        for row in group(words):
+            print(row.line(), flush=True)
+            done.append(row)
+    print()
+    print(table(done))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -97,7 +97,7 @@ def test_shown_is_one_short_visible_line(text: str, longest: int) -> None:
         assert out == text
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False, width=32))
+@given(st.floats(0.001, 1e12).flatmap(lambda size: st.sampled_from([size, -size])))
 def test_number_is_the_value_to_four_digits(value: float) -> None:
     back = float(number(value).replace(",", ""))
     assert back == pytest.approx(value, rel=2e-3, abs=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def plot_acf(data: Any, *, id: object = None, lags: int = 40, partial: bool = Fa
     """Autocorrelations (partial ones on request) of a series, or of the residuals where `data` is a fitted model.
 
     `id` picks the series, else the first. Rows without a value are left out pairwise; the band is Bartlett's for
-    autocorrelations, white noise's for partial ones, as statsmodels computes them.
+    autocorrelations, that of white noise for partial ones.
     """
     tools = require("statsmodels.tsa.stattools", "stats")
     residuals = hasattr(data, "fitted")
@@ -69,15 +70,19 @@ def plot_acf(data: Any, *, id: object = None, lags: int = 40, partial: bool = Fa
     y = panel.y[panel.start[place] : panel.stop[place]]
     y = y[np.argmax(np.isfinite(y)) :]
     most = min(lags, len(y) // 2 - 1)
-    alpha = 1 - level / 100
     if partial:
-        found, band = tools.pacf(_whole(y), nlags=most, alpha=alpha)
+        y = _whole(y)
+        found = tools.pacf(y, nlags=most)
+        spread = np.ones(most)
     else:
-        found, band = tools.acf(y, nlags=most, alpha=alpha, fft=False, missing="conservative")
+        found = tools.acf(y, nlags=most, fft=False, missing="conservative")
+        spread = 1 + 2 * np.concatenate([[0.0], np.cumsum(found[1:-1] ** 2)])
+    half = NormalDist().inv_cdf(0.5 + level / 200) * np.sqrt(spread / np.isfinite(y).sum())
     kind = ("partial " if partial else "") + "autocorrelation" + (" of residuals" if residuals else "")
     steps = np.arange(1, most + 1)
-    figure = require("plotly.graph_objects", "report").Figure(layout=_layout(f"{panel.ids[place]}: {kind}", 320))
-    half = (band[:, 1] - band[:, 0])[1:] / 2
+    figure = require("plotly.graph_objects", "report").Figure(
+        layout=_layout(f"{_plain(panel.ids[place])}: {kind}", 320)
+    )
     figure.add_scatter(x=np.concatenate([steps, steps[::-1]]), y=np.concatenate([half, -half[::-1]]), fill="toself",
                        fillcolor=_faint(COLOURS[0]), line_width=0, name=f"{level:g} % band")  # fmt: skip
     figure.add_bar(x=steps, y=found[1:], width=0.25, marker_color=COLOURS[0], name=kind)
@@ -189,7 +194,8 @@ def _wall(times: Any) -> NDArray[Any]:
 
 
 def _names(model: Any, target: str) -> Names:
-    return Names(*model.panel_.names[:2], target)
+    names = model.panel_.names
+    return Names(names.id, names.time, target)
 
 
 def _whole(y: Float) -> Float:

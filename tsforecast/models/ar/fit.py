@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -63,8 +63,8 @@ class Moments:
 
     def take(self, index: Int) -> Moments:
         """The moments of some series."""
-        kept = (x[index] for x in (self.values, self.rows, self.centre, self.scale, self.log_mean))
-        return Moments(*kept, self.lags, self.n_past)
+        parts = {name: getattr(self, name)[index] for name in ("values", "rows", "centre", "scale", "log_mean")}
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

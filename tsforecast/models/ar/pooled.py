@@ -44,7 +44,7 @@ def _shared(panel: Panel, groups: Int, transform: Transform, lags: tuple[int, ..
     m = moments(panel, transform, lags, units)
     total = np.zeros((int(groups.max(initial=-1)) + 1, *m.values.shape[1:]))
     np.add.at(total, groups, m.values)
-    rows = np.bincount(groups, m.rows, len(total))[groups]
+    rows = np.bincount(groups, m.rows, len(total)).astype(np.float64)[groups]
     return Moments(total[groups], rows, m.centre, m.scale, m.log_mean, m.lags, m.n_past)
 
 

@@ -43,7 +43,8 @@ def fit(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int | No
 def fit_windows(panel: Panel, cutoffs: Int, form: Candidate, ridge: Ridge, calm: bool) -> State:
     """State of the spans that end at cutoffs (w, n), window-major: rows are summed once, each window adds its own.
 
-    Centre and scale are those of the first window; they condition the sums and change answers by rounding alone.
+    Centre and scale are those of the first window, for as long as they fit: they condition the sums and change
+    answers by rounding alone.
     """
     state = empty_state(panel.cut(cutoffs), [form])
     n = len(panel)
@@ -55,7 +56,7 @@ def fit_windows(panel: Panel, cutoffs: Int, form: Candidate, ridge: Ridge, calm:
         for w, cutoff in enumerate(cutoffs[:, block]):
             now = part.upto(cutoff)
             if w:
-                m = added(m, before, now, form)
+                m = restarted(added(m, before, now, form), now, form)
             done = fit_lags(now, form.transform, m, form.lags, ridge)
             write_fit(state, w * n + block, now, form, form.lags, done, m.centre[:, 0], calm)
             before = now
@@ -80,6 +81,25 @@ def added(m: Moments, before: Panel, now: Panel, form: Candidate) -> Moments:
     weights = None if part.weights is None else part.weights[:, -step:]
     more, used = explicit_moments(x[:, -step:], whole[:, -step:], part.z[:, -step:, None], weights)
     return replace(m, values=m.values + more, rows=m.rows + used)
+
+
+def restarted(m: Moments, now: Panel, form: Candidate) -> Moments:
+    """The moments summed afresh in units of their own rows, for series that have left the centre and scale they had.
+
+    Sums far from their centre lose digits, and columns of very different size drown each other.
+    """
+    count = np.maximum(m.values[:, :1, 0], 1e-300)
+    mean = m.values[:, 0, 1:] / count
+    square = np.einsum("ndd->nd", m.values)[:, 1:] / count
+    stray = (mean**2 > 1e4 * (square - mean**2)) & (mean**2 > 1e-12) | (square > 1e8)
+    lost = np.nonzero(stray.any(axis=1) & (m.rows > 0))[0]
+    if not len(lost):
+        return m
+    fresh = moments(now.take(lost), form.transform, form.lags)
+    parts = {name: getattr(m, name).copy() for name in ("values", "rows", "centre", "scale", "log_mean")}
+    for name, values in parts.items():
+        values[lost] = getattr(fresh, name)
+    return replace(m, **parts)
 
 
 def empty_state(panel: Panel, candidates: Sequence[Candidate]) -> State:

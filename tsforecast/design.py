@@ -17,7 +17,12 @@ __all__ = ["ahead", "known_only", "prepare"]
 
 
 def prepare(panel: Panel, past: Sequence[str], known: Sequence[str], words: Sequence[str]) -> Panel:
-    """The panel with the columns of a model alone: past, then known (both with text expanded), then calendar."""
+    """The panel with the columns of a model alone: past, then known (both with text expanded), then calendar.
+
+    Excluded rows have no target from here on, so that every family leaves them out alike.
+    """
+    if panel.excluded is not None:
+        panel = panel.replace(y=np.where(panel.excluded, np.nan, panel.y))
     if not (past or known or words):
         return panel if not panel.column_names else panel.with_columns(np.empty((len(panel.y), 0)), (), 0)
     doubled = set(past) & set(known)

@@ -102,11 +102,12 @@ class Backtest:
     def shared(self) -> Bool:
         """Where the truth and every forecast are there (w, n, h): what scores are made of.
 
-        A model without a single forecast takes no pair from the others.
+        Excluded rows do not count, and a model without a single forecast takes no pair from the others.
         """
         there = np.isfinite(self.errors)
         able = there.any(axis=(1, 2, 3))
-        return np.asarray(there[able].all(axis=0) & able.any())
+        both = there[able].all(axis=0) & able.any()
+        return np.asarray(both if self.panel.excluded is None else both & ~self.panel.excluded[self.rows])
 
     @cached_property
     def forecasts(self) -> Any:

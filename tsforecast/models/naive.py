@@ -11,7 +11,7 @@ import numpy as np
 from tsforecast.errors import ConfigError
 from tsforecast.forecast import Forecast
 from tsforecast.forecaster import Forecaster
-from tsforecast.panel import Float, Panel
+from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import Roll, State
 from tsforecast.windows import main_season, normal_widths, seasonal_last, tiles
 
@@ -182,18 +182,22 @@ class Climatology(Forecaster):
         width = round(season) if means else 2 * self.harmonics + 1
         coef = np.full((len(panel), width + 1), np.nan)
         sd = np.full(len(panel), np.nan)
+        # Each series counts time from its own first row: dates of other series must not matter.
+        first = _first(panel)
         for tile in tiles(panel):
             live = len(tile.index)
             y = tile.gather(panel.y)[:live]
-            t = panel.position(tile.rows[:live], tile.index[:, None]).astype(float)
+            t = (panel.position(tile.rows[:live], tile.index[:, None]) - first[tile.index, None]).astype(float)
             seen = np.isfinite(y)
             long = seen.sum(axis=1) >= 3 * season
             slope = long if self.trend == "auto" else np.full(live, bool(self.trend))
             coef[tile.index], sd[tile.index] = _normal(y, t, seen, slope, season, means, self.harmonics)
-        return {"coef": coef, "sd": sd, "season": float(season), "means": bool(means)}
+        origin = panel.grid[first] if len(panel.grid) else first
+        return {"coef": coef, "sd": sd, "origin": origin, "season": float(season), "means": bool(means)}
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
-        t = panel.last[:, None] + np.arange(1.0, h + 1)
+        origin = np.searchsorted(panel.grid, state["origin"][panel.series])
+        t = (panel.last - origin)[:, None] + np.arange(1.0, h + 1)
         x = _basis(t, state["season"], state["means"], self.harmonics)
         coef = state["coef"][panel.series]
         point = np.einsum("nhk,nk->nh", x, coef)
@@ -201,6 +205,14 @@ class Climatology(Forecaster):
             return Forecast(point)
         width = normal_widths(np.repeat(state["sd"][panel.series][:, None], h, axis=1), levels)
         return Forecast(point, point[..., None] - width, point[..., None] + width)
+
+
+def _first(panel: Panel) -> Int:
+    """Grid position of each series' first row (n,), 0 for an empty one."""
+    if not len(panel.y):
+        return np.zeros(len(panel), dtype=np.int64)
+    rows = np.minimum(panel.start, len(panel.y) - 1)
+    return np.where(panel.lengths > 0, panel.position(rows, np.arange(len(panel))), 0)
 
 
 def _year(panel: Panel) -> float:

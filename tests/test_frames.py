@@ -19,7 +19,8 @@ from tsforecast.frames import grids
 from tsforecast.panel import Names, Panel
 
 ALIASES = [
-    "D", "2D", "h", "6h", "15min", "30s", "100ms", "W-SUN", "W-THU", "2W-MON", "MS", "ME", "2MS", "BMS", "BME", "QS-JAN", "QS-FEB",
+    "D", "2D", "h", "6h", "15min", "30s", "100ms", "W-SUN", "W-THU", "2W-MON", "MS", "ME", "2MS",
+    "BMS", "BME", "QS-JAN", "QS-FEB",
     "QE-DEC", "QE-OCT", "BQE-DEC", "YS-JAN", "YS-JUL", "YE-DEC", "YE-MAR", "B",
 ]  # fmt: skip
 

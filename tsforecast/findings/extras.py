@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from tsforecast import frames
 from tsforecast.errors import ConfigError, DataError, Finding, listed
@@ -77,7 +76,7 @@ def _series(panel: Panel, frame: Any) -> list[int]:
     if name is None or name not in frame.columns:
         return [-1] * len(frame)
     wanted = frame[name].to_list()
-    places = pd.Index(panel.ids.astype(object)).get_indexer(pd.Index(wanted, dtype=object))
+    places = decode.matched(np.array(wanted, dtype=object), panel.ids)
     unknown = [one for one, place in zip(wanted, places, strict=True) if place < 0 and one != ALL]
     if unknown:
         raise ConfigError(f"the mask names series that are not there: {listed(unknown)}")

@@ -69,7 +69,15 @@ def place(book: Book, freq: Any, gaps: str) -> Placed | None:
     rows: Int | slice = np.flatnonzero(~book.unusable) if book.unusable.any() else slice(None)
     codes = book.table.codes[rows]
     if not len(codes):
-        book.add("TSF-LEN", "the table has no usable rows", policy="raise", count=0, expected="at least one row")
+        book.add(
+            "TSF-LEN",
+            "the table has no usable rows",
+            policy="raise",
+            count=0,
+            found="0 rows",
+            expected="at least 1",
+            fix="Is a filter before this too strict?",
+        )
         return None
     # Everything about time is decided on the distinct stamps; rows only look up their position.
     place_of, stamps = columns.distinct(book.table.times.values[rows])

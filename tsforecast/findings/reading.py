@@ -9,9 +9,11 @@ import numpy as np
 
 from tsforecast import frames
 from tsforecast.errors import ConfigError, DataError, Finding, listed
-from tsforecast.findings import cells, extras, values
+from tsforecast.findings.cells import spot
+from tsforecast.findings.extras import with_mask, with_static
 from tsforecast.findings.placing import Placed, place
 from tsforecast.findings.policies import Book, resolved, worst_first
+from tsforecast.findings.values import spot_and_repair
 from tsforecast.frames import Table, grids
 from tsforecast.panel import Names, Panel
 
@@ -22,7 +24,7 @@ def as_panel(data: Any, static: Any = None) -> Panel:
     """A table with the default names as a Panel; a Panel passes through, with `static` exchanged where given."""
     if not isinstance(data, Panel):
         return read_panel(data, static=static)
-    return data if static is None else extras.with_static(data, static)
+    return data if static is None else with_static(data, static)
 
 
 def read_panel(
@@ -54,20 +56,20 @@ def read_panel(
     assert panel is not None
     panel = panel.replace(findings=tuple(worst_first([*kept, *book.findings])))
     if static is not None:
-        panel = extras.with_static(panel, static)
-    return panel if mask is None else extras.with_mask(panel, mask)
+        panel = with_static(panel, static)
+    return panel if mask is None else with_mask(panel, mask)
 
 
 def examined(book: Book, freq: Any, gaps: str, weights: str | None = None) -> Panel | None:
     """The panel of a book's table, every finding written down; None where a grid cannot be made."""
     table = book.table
     _settle_weights(table, weights)
-    cells.spot(book, integer_steps=isinstance(freq, int))
+    spot(book, integer_steps=isinstance(freq, int))
     placed = place(book, freq, gaps)
     if placed is None:
         return None
     panel = _block(table, placed, book.policies["TSF-TS-DUP"], weights)
-    return values.spot_and_repair(book, panel, placed)
+    return spot_and_repair(book, panel, placed)
 
 
 def settings(freq: Any, gaps: str, policies: Mapping[str, str] | None) -> tuple[Any, dict[str, str]]:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+import tsforecast.findings.repairs as repairs
 from tsforecast.errors import SHOWN
-from tsforecast.findings import repairs
 from tsforecast.findings.placing import Placed
 from tsforecast.findings.policies import Book
 from tsforecast.frames.columns import spelled
@@ -21,7 +21,7 @@ class Kind(NamedTuple):
 
     code: str
     message: str
-    fix: str
+    fix: str = ""
     range: repairs.Outliers | None = None
 
 
@@ -33,19 +33,26 @@ def spot_and_repair(book: Book, panel: Panel, placed: Placed) -> Panel:
     panel = _outliers(book, panel, placed)
     if book.wants("TSF-Y-MISSING") or book.wants("TSF-Y-TAIL"):
         inside, tail = repairs.missing(panel)
-        for code, mask, message in (
-            ("TSF-Y-TAIL", tail, "missing values after the last one"),
-            ("TSF-Y-MISSING", inside, "missing values"),
-        ):
-            if mask.any() and book.wants(code):
-                fix = f"Fill them, or policies={{{code!r}: 'interpolate'}} (or 'seasonal', 'ffill', 'keep')"
-                _report(book, panel, placed, mask, Kind(code, message, fix))
-                if book.policies[code] in _FILLS and not book.thorough:
-                    y = repairs.filled(panel, book.policies[code], mask)
-                    panel = _mended(panel, y, mask)
+        panel = _missing(book, panel, placed, Kind("TSF-Y-TAIL", "missing values after the last one"), tail)
+        panel = _missing(book, panel, placed, Kind("TSF-Y-MISSING", "missing values"), inside)
     if book.thorough:
         _constant_or_short(book, panel)
     return panel
+
+
+def _missing(book: Book, panel: Panel, placed: Placed, kind: Kind, mask: Bool) -> Panel:
+    """List and fill missing values; what has no row in the table is a gap, listed here only if it gets filled."""
+    if not book.wants(kind.code):
+        return panel
+    fills = book.policies[kind.code] in _FILLS and not book.thorough
+    listed = mask if fills else mask & (placed.source(len(book.table)) >= 0)
+    if listed.any():
+        fix = f"Fill them, or policies={{{kind.code!r}: 'interpolate'}} (or 'seasonal', 'ffill', 'keep')"
+        _report(book, panel, placed, listed, kind._replace(fix=fix))
+    if not fills:
+        return panel
+    y = repairs.filled(panel, book.policies[kind.code], mask)
+    return _mended(panel, y, mask)
 
 
 def _mended(panel: Panel, y: Float, mask: Bool) -> Panel:

@@ -233,6 +233,12 @@ def numbers(column: nw.Series[Any]) -> Numbers:
     return Numbers(table[codes], rows, uniques[codes[rows]])
 
 
+def matched(wanted: NDArray[Any], among: NDArray[Any]) -> Int:
+    """Position of each wanted id (w,) among distinct ones (n,), -1 where it is not there; 1 and "1" differ."""
+    places: Int = pd.Index(among.astype(object)).get_indexer(pd.Index(wanted.astype(object)))
+    return places
+
+
 def features(column: nw.Series[Any]) -> tuple[Float, tuple[str, ...] | None] | None:
     """A numeric, boolean or text column as floats (N,) with its sorted labels if text; None for any other kind."""
     dtype = column.dtype
@@ -255,6 +261,17 @@ def features(column: nw.Series[Any]) -> tuple[Float, tuple[str, ...] | None] | N
     if all(isinstance(u, (int, float, Decimal, np.number, np.bool_)) for u in uniques):
         return np.append(uniques.astype(np.float64), np.nan)[codes], None
     return None
+
+
+def zone_in(tz: str, kind: str) -> str:
+    """A fixed offset such as "UTC+09:00" as the table library of `kind` spells it; named zones are the same in all."""
+    offset = tz.removeprefix("UTC")
+    if kind == "pandas" or offset[:1] not in ("+", "-"):
+        return tz
+    if kind == "pyarrow":
+        return offset
+    # polars knows named zones alone; those of whole hours carry the sign of POSIX, west positive
+    return f"Etc/GMT{'-' if offset[0] == '+' else '+'}{int(offset[1:3])}" if offset[3:] == ":00" else "UTC"
 
 
 def local_days(stamps: NDArray[Any], tz: str) -> NDArray[Any] | None:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+import tsforecast.frames.coming as coming
 from tsforecast.errors import Finding, FutureError, listed
-from tsforecast.frames import coming, grids
-from tsforecast.frames.columns import to_wall
+from tsforecast.frames.columns import matched, to_wall
+from tsforecast.frames.grids import ahead, is_coarse
 from tsforecast.frames.tables import Table, native, read, series_column
 from tsforecast.panel import Bool, Float, Int, Panel
 
@@ -96,8 +96,7 @@ def _keys(panel: Panel, times: NDArray[Any], wanted: Bool) -> Any:
 def _match(panel: Panel, future: Any, h: int, names: Sequence[str]) -> _Matched:
     table = read(future, panel.names, columns=names, target=False, optional=False)
     stamps = _same_clock(panel, table)
-    owners = pd.Index(panel.ids.astype(object)).get_indexer(pd.Index(table.ids.astype(object)))
-    owner = np.append(owners, -1)[table.codes]
+    owner = np.append(matched(table.ids, panel.ids), -1)[table.codes]
     rows = np.flatnonzero(owner >= 0)
     if panel.at is not None:
         return _match_ragged(panel, table, stamps, owner, h)
@@ -126,7 +125,7 @@ def _match_ragged(panel: Panel, table: Table, stamps: NDArray[Any], owner: Int, 
     times[owner[rows], step] = stamps[rows]
     for i in np.flatnonzero(given < h):
         before = times[i, given[i] - 1] if given[i] else last[i]
-        times[i, given[i] :] = grids.ahead(panel.freq, before, h - given[i])
+        times[i, given[i] :] = ahead(panel.freq, before, h - given[i])
     return _Matched(table, rows, owner[rows], step, times)
 
 
@@ -147,7 +146,7 @@ def _same_clock(panel: Panel, table: Table) -> NDArray[Any]:
             f"future has {'no time zone' if tz is None else f'time zone {tz}'} in {panel.names.time!r}, the model was "
             f"fitted on {'none' if panel.tz is None else panel.tz}; make both alike (tz_localize / tz_convert)"
         )
-    return to_wall(stamps, str(panel.tz)) if tz is not None and grids.is_coarse(panel.freq) else stamps
+    return to_wall(stamps, str(panel.tz)) if tz is not None and is_coarse(panel.freq) else stamps
 
 
 def _coded(panel: Panel, found: _Matched, name: str) -> Float:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from tsforecast.errors import ConfigError, DataError, listed
-from tsforecast.frames import columns as decode
+from tsforecast.frames.columns import encode, features, matched
 from tsforecast.frames.tables import opened
 
 __all__ = ["static_arrays", "static_table"]
@@ -21,7 +20,7 @@ def static_table(static: Any, id: str = "unique_id") -> tuple[NDArray[Any], dict
     frame = opened(static, [id])
     if id not in frame.columns:
         raise ConfigError(f"the static table has no column {id!r} (columns: {', '.join(map(str, frame.columns))})")
-    codes, ids = decode.encode(frame[id])
+    codes, ids = encode(frame[id])
     if np.any(codes < 0):
         raise DataError(f"the static table has no id in row {int(np.argmin(codes))}")
     if len(ids) < len(codes):
@@ -29,7 +28,7 @@ def static_table(static: Any, id: str = "unique_id") -> tuple[NDArray[Any], dict
         raise DataError(f"the static table has more than one row for {listed(doubled)}; keep one for each series")
     columns: dict[str, NDArray[Any]] = {}
     for name in frame.columns:
-        found = None if name == id else decode.features(frame[name])
+        found = None if name == id else features(frame[name])
         if found is not None:
             values, labels = found
             columns[str(name)] = values if labels is None else _texts(values, labels)
@@ -49,7 +48,7 @@ def static_arrays(
     DataError names series that the static table leaves out.
     """
     there, columns = static_table(static, id)
-    place = pd.Index(there.astype(object)).get_indexer(pd.Index(ids.astype(object)))
+    place = matched(ids, there)
     if np.any(place < 0):
         raise DataError(f"the static table has no row for series {listed(ids[place < 0])}; add one for each series")
     extra = np.ones(len(there), dtype=bool)

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from tsforecast.errors import ConfigError
 from tsforecast.forecast import STATUSES, Forecast
-from tsforecast.frames import columns as decode
-from tsforecast.frames import grids
-from tsforecast.frames.columns import Numbers, Times
+from tsforecast.frames.columns import Numbers, Times, features, numbers, sorted_ids, times, to_utc, zone_in
 from tsforecast.frames.coming import future_times
+from tsforecast.frames.grids import is_coarse
 from tsforecast.panel import Bool, Float, Int, Names, Panel
 
 __all__ = [
@@ -108,7 +107,7 @@ def read(
     if names.id is None:
         ids, codes = np.array([names.target], dtype=object), np.zeros(len(frame), dtype=np.int64)
     else:
-        codes, ids = _ids(frame[names.id])
+        codes, ids = sorted_ids(frame[names.id])
     there = [c for c in frame.columns if isinstance(c, str) and c not in names]
     values, categories = _others(frame, there if columns is None else columns, asked=columns is not None)
     return Table(
@@ -117,25 +116,17 @@ def read(
         ids=ids,
         codes=codes,
         times=_times(frame[names.time], names.time),
-        y=_target(frame[names.target]) if target else Numbers(np.empty(0)),
+        y=numbers(frame[names.target]) if target else Numbers(np.empty(0)),
         columns=values,
         categories=categories,
     )
 
 
-def _ids(column: nw.Series[Any]) -> tuple[Int, NDArray[Any]]:
-    return decode.sorted_ids(column)
-
-
 def _times(column: nw.Series[Any], name: str) -> Times:
     try:
-        return decode.times(column)
+        return times(column)
     except TypeError as cause:
         raise ConfigError(f"column {name!r} of type {column.dtype} cannot be read as times") from cause
-
-
-def _target(column: nw.Series[Any]) -> Numbers:
-    return decode.numbers(column)
 
 
 def _demand(frame: nw.DataFrame[Any], wanted: Sequence[str]) -> None:
@@ -154,7 +145,7 @@ def _others(
     values: dict[str, Float] = {}
     categories: dict[str, tuple[str, ...]] = {}
     for name in wanted:
-        found = decode.features(frame[name])
+        found = features(frame[name])
         if found is None:
             if asked:
                 raise ConfigError(f"column {name!r} of type {frame[name].dtype} is neither number, bool nor text")
@@ -181,8 +172,8 @@ def _backend(like: Panel) -> Any:
 
 
 def _stamps(values: NDArray[Any], like: Panel) -> nw.Series[Any]:
-    if like.tz is not None and grids.is_coarse(like.freq):
-        values = decode.to_utc(values, str(like.tz))
+    if like.tz is not None and is_coarse(like.freq):
+        values = to_utc(values, str(like.tz))
     series = nw.new_series("", values.astype("datetime64[us]"), backend=_backend(like))
     if like.time_unit == "date" and like.kind != "pandas":
         return series.cast(nw.Date())
@@ -191,7 +182,9 @@ def _stamps(values: NDArray[Any], like: Panel) -> nw.Series[Any]:
         unit = "ms"  # polars knows no seconds
     if unit != "us":
         series = series.cast(nw.Datetime(unit))
-    return series if like.tz is None else series.dt.replace_time_zone("UTC").dt.convert_time_zone(str(like.tz))
+    if like.tz is None:
+        return series
+    return series.dt.replace_time_zone("UTC").dt.convert_time_zone(zone_in(str(like.tz), like.kind))
 
 
 def native(table: Mapping[str, Any], like: Panel) -> Any:
@@ -207,7 +200,7 @@ def native(table: Mapping[str, Any], like: Panel) -> Any:
 
 
 def rows_table(panel: Panel, owner: Int, times: NDArray[Any] | None, values: Mapping[str, Any]) -> Any:
-    """A long table of the caller's kind: id of the series `owner` (rows,), time (rows,) if any, named values (rows,)."""
+    """A long table of the caller's kind: id of the series `owner` (rows,), time (rows,) if any, then named values."""
     table: dict[str, Any] = {}
     if panel.names.id is not None:
         table[panel.names.id] = series_column(panel.ids, panel, owner=owner)
@@ -256,7 +249,7 @@ def cut_by_time(data: Any, shares: Float, time: str) -> tuple[Any, ...]:
     """Parts of a table by shares of its distinct times; rows keep their order."""
     frame = opened(data, [time])
     _demand(frame, [time])
-    found = decode.times(frame[time])
+    found = times(frame[time])
     if found.null is not None or len(found.wrong):
         raise ConfigError(f"column {time!r} holds cells that are no time; check(data) lists them")
     grid = np.unique(found.values)

@@ -52,7 +52,7 @@ def _missing(book: Book, panel: Panel, placed: Placed, kind: Kind, mask: Bool) -
     if not fills:
         return panel
     y = repairs.filled(panel, book.policies[kind.code], mask)
-    return _mended(panel, y, mask)
+    return _mended(panel, y, mask & ~np.isnan(y))
 
 
 def _mended(panel: Panel, y: Float, mask: Bool) -> Panel:

@@ -248,7 +248,9 @@ def _finished(
 ) -> Fit:
     """Answers on the scale of the transformed target, from coefficients on centred, scaled values."""
     gram, cross, power, mean, count = sums
-    image = np.einsum("nij,nj->ni", gram, coef)
+    # Sums along rows of one memory layout: that of one series alone is ambiguous, and the order would change bits.
+    gram, cross, coef = (np.ascontiguousarray(part) for part in (gram, cross, coef))
+    image = np.ascontiguousarray(np.einsum("nij,nj->ni", gram, coef))
     left = np.maximum(power - 2 * (cross * coef).sum(axis=1) + (image * coef).sum(axis=1), 1e-15 * power)
     spare = count - 1 - freedom
     room = np.maximum(spare, 1e-9)
@@ -267,5 +269,6 @@ def _finished(
         covariance = spread(gram, penalty) / (scale[:, :, None] * scale[:, None, :])
         about = 1 / np.maximum(count, 1) + np.einsum("ni,nij,nj->n", place, covariance, place)
         shares = np.concatenate([about[:, None], np.einsum("nii->ni", covariance)], axis=1)
-        error = np.sqrt(np.maximum(shares, 0.0) * sigma2[:, None])
+        with np.errstate(invalid="ignore"):
+            error = np.sqrt(np.maximum(shares, 0.0) * sigma2[:, None])
     return Fit(raw, const, sigma2, count, freedom, penalty, power * square, score, error)

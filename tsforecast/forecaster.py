@@ -13,7 +13,7 @@ from tsforecast.errors import ConfigError, NotFittedError
 from tsforecast.findings import as_panel
 from tsforecast.forecast import STATUSES, Forecast
 from tsforecast.intervals import Conformal, checked_levels, groups_of, radius
-from tsforecast.panel import Float, Int, Panel
+from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.parameters import Parameters
 from tsforecast.rolling import Memory, Roll, State, rolled
 
@@ -68,6 +68,11 @@ class Forecaster(Parameters):
         """Observed rows that a series must have to be fitted."""
         return 1
 
+    def _join(self, old: State, new: State, panel: Panel, n_old: int) -> State:
+        """The states of the first n_old series of `panel` and of its others as one."""
+        joined: State = growth.joined(old, new, n_old, len(panel) - n_old)
+        return joined
+
     def _keep(self, state: State) -> int | None:
         """Last rows of each series that forecasts need; None for all."""
         return None
@@ -99,16 +104,17 @@ class Forecaster(Parameters):
         """The panel with the columns of this model alone: past, then known, then calendar."""
         return design.prepare(panel, tuple(self.past), tuple(self.known), self.calendar_words)
 
-    def learn(self, panel: Panel, h: int | None) -> State:
+    def learn(self, panel: Panel, h: int | None, calibrate: bool = True) -> State:
         """Fitted state of a prepared panel: the family's parameters and, given h, conformal errors."""
-        state: State = {"fit": self._fit(panel, h, Memory(panel, h or 1))}
-        if self.conformal is not None and h is not None:
+        state: State = {"fit": self._fit(panel, h, Memory(panel, h or 1)), "thin": self._thin(panel)}
+        if self.conformal is not None and h is not None and calibrate:
             state["errors"] = self._calibrated(panel, self.conformal.origins(panel.last, h), h)
         return state
 
     def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
         """Fitted state of the spans that end at cutoffs (w, n), window-major; no origin is calibrated twice."""
-        state: State = {"fit": self._fit_windows(panel, cutoffs, h)}
+        state: State = {"fit": self._fit_windows(panel, cutoffs, h), "thin": self._thin(panel.cut(cutoffs))}
+        state["windows"] = len(cutoffs)
         if self.conformal is not None and calibrate:
             last = np.minimum(cutoffs, panel.last)
             wanted = np.stack([self.conformal.origins(row, h) for row in last])  # (w, c, n)
@@ -117,6 +123,10 @@ class Forecaster(Parameters):
             state["errors"] = errors.swapaxes(0, 1).reshape(-1, *errors.shape[2:])
         return state
 
+    def _thin(self, panel: Panel) -> Bool:
+        thin: Bool = panel.observed < self._rows_needed(panel)
+        return thin
+
     def _calibrated(self, panel: Panel, cutoffs: Int, h: int) -> Float:
         quiet = self.copy(intervals="auto", on_error="skip")
         return rolled(quiet, panel, cutoffs, h=h).errors.swapaxes(0, 1)
@@ -124,16 +134,27 @@ class Forecaster(Parameters):
     def forecast(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         """Forecast of a prepared panel: the family's, then intervals, failures and fallback, bounds."""
         recipe = self.conformal
+        # Too few rows for the model: what it says of them is no forecast, and `on_error` settles it.
+        thin = state["thin"][panel.series]
         out = self._predict(state["fit"], panel, h, known, levels if recipe is None else ())
         if levels and recipe is not None:
-            errors = state["errors"][panel.series, :, :h]
-            width = radius(errors, levels, groups_of(recipe.pool, panel.static, len(panel)), panel.ids)
+            width = self._half_widths(state, panel, h, levels, recipe.pool)
             out = out.replace(lower=out.point[..., None] - width, upper=out.point[..., None] + width)
+        if thin.any():
+            out = out.replace(point=np.where(thin[:, None], np.nan, out.point))
         out = failures.settle(out, panel, levels, name=self.name, on_error=self.on_error, rescue=self._rescue)
         if panel.repaired is not None:
             repaired = panel.repaired & (out.status == STATUSES.index("ok"))
             out = out.replace(status=np.where(repaired, STATUSES.index("repaired"), out.status).astype(np.int8))
         return out.clipped(self.lower, self.upper)
+
+    def _half_widths(self, state: State, panel: Panel, h: int, levels: Sequence[float], pool: str) -> Float:
+        """Conformal half-widths (n, h, q); spans of one fit share its errors, those of other windows are not theirs."""
+        fits, first, back = np.unique(panel.series, return_index=True, return_inverse=True)
+        few = panel.take(first)
+        window = fits // max(len(state["errors"]) // state.get("windows", 1), 1)
+        groups = groups_of(pool, few.static, len(few)) + window * len(few)
+        return radius(state["errors"][fits, :, :h], levels, groups, few.ids)[back]
 
     def _rescue(self, panel: Panel, h: int, levels: Sequence[float]) -> Forecast:
         if self.fallback is None:
@@ -204,10 +225,11 @@ class Forecaster(Parameters):
 
         Overlapping rows must agree with those known, or DataError; `revised="replace"` takes the new values.
         """
-        panel, fresh = growth.extended(self._ready(), self.design(as_panel(data)), revised)
+        panel, fresh = growth.extended(self._ready(), self.design(growth.newer(self._ready(), data)), revised)
         state = self.state_
         if fresh.any():
-            state = growth.joined(state, self.learn(panel.take(fresh), self.h_), int((~fresh).sum()), int(fresh.sum()))
+            new = panel.take(fresh).replace(series=np.arange(int(fresh.sum())))
+            state = self._join(state, self.learn(new, self.h_), panel, int((~fresh).sum()))
         self.panel_, self.state_, self.updated_ = panel, state, tuple(panel.ids[fresh])
         return self
 

@@ -8,11 +8,31 @@ from typing import Any, Literal
 import numpy as np
 
 from tsforecast import artifact
-from tsforecast.errors import ArtifactError, ConfigError, DataError, Finding
+from tsforecast.errors import ArtifactError, ConfigError, DataError, Finding, listed
+from tsforecast.findings import read_panel
 from tsforecast.panel import Bool, Names, Panel
 from tsforecast.rolling import Member
 
-__all__ = ["extended", "joined", "panel_from", "panel_state", "plain", "save"]
+__all__ = ["extended", "joined", "newer", "panel_from", "panel_state", "plain", "save"]
+
+
+def newer(old: Panel, data: Any) -> Panel:
+    """Newer rows as a Panel of the same frequency, names and text labels as `old`; DataError for a label never seen."""
+    if not isinstance(data, Panel):
+        gaps = "fill" if old.at is None else "ignore"
+        data = read_panel(data, names=old.names, freq=old.freq, gaps=gaps)
+    columns = data.columns.copy()
+    for name, labels in data.categories.items():
+        if name not in old.categories:
+            continue
+        unseen = sorted(set(labels) - set(old.categories[name]))
+        if unseen:
+            raise DataError(f"column {name!r} holds {listed(unseen)}, which the model was not fitted on: refit it")
+        codes = np.array([old.categories[name].index(label) for label in labels], dtype=float)
+        place = data.column_names.index(name)
+        known = np.isfinite(columns[:, place])
+        columns[known, place] = codes[columns[known, place].astype(np.int64)]
+    return data.replace(columns=columns, categories={**data.categories, **old.categories})
 
 
 def extended(old: Panel, new: Panel, revised: Literal["raise", "replace"]) -> tuple[Panel, Bool]:

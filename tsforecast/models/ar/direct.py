@@ -220,3 +220,14 @@ def _bases(z: Float, diff: Int, h: int) -> Float:
     back = span * -(-step // span) - step + 1
     base = np.take_along_axis(z, np.clip(z.shape[1] - back, 0, z.shape[1] - 1), axis=1)
     return np.where((diff > 0)[:, None], base, 0.0)
+
+
+def widened(state: State, lags: Sequence[int], n_past: int, reach: int) -> State:
+    """The same state with room for more lags, their coefficients 0; `reach` is of no concern here."""
+    old, width = state["lags"], len(state["lags"])
+    known = state["coef"].shape[2] - width * (1 + n_past)
+    column = [c * len(lags) + lags.index(lag) for c in range(1 + n_past) for lag in old]
+    column += range(len(lags) * (1 + n_past), len(lags) * (1 + n_past) + known)
+    coef = np.zeros((*state["coef"].shape[:2], len(lags) * (1 + n_past) + known))
+    coef[:, :, column] = state["coef"]
+    return state | {"coef": coef, "lags": list(lags)}

@@ -170,6 +170,13 @@ class AR(Forecaster):
     def _simulate(self, state: State, panel: Panel, h: int, known: Float, draws: Float) -> Float | None:
         return None if self._is_direct else series.simulate(state, panel, h, known, draws)
 
+    def _join(self, old: State, new: State, panel: Panel, n_old: int) -> State:
+        lags = sorted({*old["fit"]["lags"], *new["fit"]["lags"]})
+        widen = direct.widened if self._is_direct else series.widened
+        reach = max(lags, default=0) + max(int(part["fit"]["diff"].max(initial=0)) for part in (old, new))
+        parts = [part | {"fit": widen(part["fit"], lags, panel.n_past, reach)} for part in (old, new)]
+        return super()._join(parts[0], parts[1], panel, n_old)
+
     def _keep(self, state: State) -> int | None:
         reach = max(state["lags"], default=0) + int(state["diff"].max(initial=0))
         return 64 + 3 * reach

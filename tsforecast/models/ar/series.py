@@ -194,3 +194,18 @@ def simulate(state: State, panel: Panel, h: int, known: Float, draws: Float) -> 
         u_step = np.einsum("ns,nsp->np", psi[:, : step + 1][:, ::-1], shocks[:, : step + 1])
         draws[:, step] = u[:, step, None] + u_step
     return eq.back(draws)
+
+
+def widened(state: State, lags: Sequence[int], n_past: int, reach: int) -> State:
+    """The same state with room for more lags: coefficients NaN where a series has none, polynomials of order `reach`."""
+    old, width = state["lags"], len(state["lags"])
+    channels = [c * len(lags) + lags.index(lag) for c in range(1 + n_past) for lag in old]
+    known = state["coef"].shape[1] - width * (1 + n_past)
+    column = np.array([*channels, *range(len(lags) * (1 + n_past), len(lags) * (1 + n_past) + known)], dtype=np.int64)
+    n, total = len(state["coef"]), len(lags) * (1 + n_past) + known
+    coef, error = np.full((n, total), np.nan), np.full((n, total + 1), np.nan)
+    coef[:, column], error[:, np.append(0, column + 1)] = state["coef"], state["error"]
+    phi = np.zeros((n, reach))
+    held = min(reach, state["phi"].shape[1])
+    phi[:, :held] = state["phi"][:, :held]
+    return state | {"coef": coef, "error": error, "phi": phi, "lags": list(lags)}

@@ -12,6 +12,7 @@ from tsforecast.errors import ConfigError, DataError, Finding, listed
 from tsforecast.jobs.derive import derived
 from tsforecast.jobs.schema import Job, JoinKeys
 from tsforecast.jobs.sources import Source, need, read
+from tsforecast.panel import Names
 
 __all__ = ["Inputs", "gather"]
 
@@ -21,6 +22,7 @@ class Inputs:
     """History, future values of known columns, static columns and masked spans, as pandas tables."""
 
     source: Source
+    id: str | None
     history: pd.DataFrame
     future: pd.DataFrame | None
     static: pd.DataFrame | None
@@ -40,22 +42,24 @@ def gather(job: Job, base: Path) -> Inputs:
     joined = source.table
     for join in data.join:
         joined = _joined(joined, join, base, texts)
-    need(joined, [data.id, data.time], "the data")
+    # The default name is no demand: a table without ids is one series.
+    id_ = None if data.id == Names().id and data.id not in joined else data.id
+    need(joined, [id_, data.time], "the data")
     need(derived(joined.head(0), data.derive), [data.target, data.weights, *_columns(job)], "the data")
     whole = derived(joined, data.derive)
-    keep = [data.id, data.time, data.target, data.weights, *_columns(job)]
+    keep = [id_, data.time, data.target, data.weights, *_columns(job)]
     history = whole[list(dict.fromkeys(name for name in keep if name is not None))]
-    history, ahead = _cut(history, job)
+    history, ahead = _cut(history, job, id_)
     future = read(data.known_source, base, texts=texts).table if data.known_source else ahead
     if future is not None:
-        need(future, [data.id, data.time, *data.known], "known_source")
+        need(future, [id_, data.time, *data.known], "known_source")
     static = read(data.static_source, base, texts=texts, static=True).table if data.static_source else None
     mask = read(data.mask, base, texts=["id"]).table if data.mask else None
     if static is not None:
-        need(static, [data.id], "static_source")
+        need(static, [id_], "static_source")
     if mask is not None:
         need(mask, ["id", "from", "to"], "mask")
-    return Inputs(source, history, future, static, mask)
+    return Inputs(source, id_, history, future, static, mask)
 
 
 def _columns(job: Job) -> list[str]:
@@ -99,7 +103,7 @@ def _joined(table: pd.DataFrame, join: JoinKeys, base: Path, texts: Sequence[str
     return table.merge(other, on=join.on, how="left")
 
 
-def _cut(table: pd.DataFrame, job: Job) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def _cut(table: pd.DataFrame, job: Job, id_: str | None) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """History up to as_of, and the known columns of the rows after it."""
     if job.as_of is None:
         return table, None
@@ -116,6 +120,6 @@ def _cut(table: pd.DataFrame, job: Job) -> tuple[pd.DataFrame, pd.DataFrame | No
         before = times <= limit
     if not before.any():
         raise ConfigError(f"as_of = {job.as_of}: no row is that early; the first is {times.min()}")
-    names = [job.data.id, job.data.time, *job.data.known]
+    names = [id_, job.data.time, *job.data.known]
     ahead = table.loc[~before, [name for name in dict.fromkeys(names) if name is not None]]
     return table[before | times.isna()], ahead if len(ahead) and job.data.known else None

@@ -139,7 +139,7 @@ def _opened(job: Job, base: Path, progress: Progress) -> tuple[Inputs, pd.DataFr
     data = job.data
     panel = Panel.from_table(
         inputs.history,
-        id=data.id,
+        id=inputs.id,
         time=data.time,
         target=data.target,
         freq=job.freq,
@@ -157,7 +157,7 @@ def _checked(job: Job, inputs: Inputs) -> pd.DataFrame:
     """All findings, with the policy that the job has for each, and the file and line where it is seen first."""
     data = job.data
     table: pd.DataFrame = check(
-        inputs.history, job.freq, id=data.id, time=data.time, target=data.target, gaps=data.gaps
+        inputs.history, job.freq, id=inputs.id, time=data.time, target=data.target, gaps=data.gaps
     )
     policies = resolved(policies_of(job))
     table = table.assign(policy=[policies[code] for code in table["code"]])

@@ -32,8 +32,8 @@ class DataKeys(Keys):
 
     source: Location
     """csv: or parquet: with a path or glob relative to the job file, or dataset: with a bundled set."""
-    id: str | None = "unique_id"
-    """Column that names the series."""
+    id: str = "unique_id"
+    """Column that names the series; a table without the default one is a single series."""
     time: str = "ds"
     target: str = "y"
     past: list[str] = []

@@ -17,6 +17,8 @@ from tsforecast.errors import ConfigError, DataError, Finding, listed, require
 
 __all__ = ["Source", "need", "read"]
 
+NOT_UTF8 = "its text is not UTF-8: save it as UTF-8"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
@@ -80,12 +82,15 @@ def _read_one(file: Path, scheme: str, texts: Sequence[str]) -> Any:
         csv = require("pyarrow.csv", "cli")
         # Ids stay text: 007 is not 7, and the store "NA" is not a missing value.
         kept = {name: arrow.string() for name in texts}
-        return csv.read_csv(file, convert_options=csv.ConvertOptions(column_types=kept))
+        table = csv.read_csv(file, convert_options=csv.ConvertOptions(column_types=kept))
     except arrow.ArrowInvalid as cause:
         what = str(cause).splitlines()[0]
         if "UTF8" in what or "UTF-8" in what:
-            what += ": save it as UTF-8"
+            what = NOT_UTF8
         raise DataError(f"{file} cannot be read as {scheme}: {what}") from cause
+    if any(arrow.types.is_binary(column.type) for column in table.schema):
+        raise DataError(f"{file} cannot be read as {scheme}: {NOT_UTF8}")
+    return table
 
 
 def need(table: pd.DataFrame, columns: Iterable[str | None], where: str) -> None:

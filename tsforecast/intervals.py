@@ -33,8 +33,8 @@ class Conformal:
             raise ConfigError(f"Conformal needs windows >= 1 and step >= 1, got {self.windows} and {self.step}")
 
     def origins(self, last: Int, h: int) -> Int:
-        """Calibration cutoffs (c, n), newest first, whose h actuals lie at or before `last` (n,)."""
-        back: Int = h + self.step * np.arange(self.windows, dtype=np.int64)
+        """Calibration cutoffs (c, n), oldest first, whose h actuals lie at or before `last` (n,)."""
+        back: Int = h + self.step * np.arange(self.windows - 1, -1, -1, dtype=np.int64)
         return last[None, :] - back[:, None]
 
 

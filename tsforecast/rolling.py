@@ -44,7 +44,7 @@ class Member(Protocol):
     def design(self, panel: Panel) -> Panel:
         """The panel with the model's columns alone."""
 
-    def learn(self, panel: Panel, h: int | None) -> State:
+    def learn(self, panel: Panel, h: int | None, calibrate: bool = True) -> State:
         """Fitted state of a panel."""
 
     def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
@@ -211,7 +211,7 @@ def _grouped(
     at_once = every if model.needs == "series" else 1
     for first in range(0, len(cuts), every):
         train = design.upto(cuts[first])
-        state = model.learn(train if input_size is None else train.tail(input_size), h)
+        state = model.learn(train if input_size is None else train.tail(input_size), h, bool(levels))
         group = cuts[first : first + every]
         for low in range(0, len(group), at_once):
             some = group[low : low + at_once]

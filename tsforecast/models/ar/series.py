@@ -55,7 +55,9 @@ def fit_windows(panel: Panel, cutoffs: Int, form: Candidate, ridge: Ridge, calm:
         m = moments(before, form.transform, form.lags)
         for w, cutoff in enumerate(cutoffs[:, block]):
             now = part.upto(cutoff)
-            if w:
+            if np.any(now.stop < before.stop):  # windows that go back in time share nothing
+                m = moments(now, form.transform, form.lags)
+            elif w:
                 m = restarted(added(m, before, now, form), now, form)
             done = fit_lags(now, form.transform, m, form.lags, ridge)
             write_fit(state, w * n + block, now, form, form.lags, done, m.centre[:, 0], calm)

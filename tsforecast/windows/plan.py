@@ -10,7 +10,7 @@ import numpy as np
 from tsforecast.errors import ConfigError
 from tsforecast.panel import Float
 
-__all__ = ["TRANSFORMS", "Transform", "lag_sets", "parse_lags", "parse_transform"]
+__all__ = ["TRANSFORMS", "Transform", "fewest_rows", "lag_sets", "parse_lags", "parse_transform"]
 
 
 class Transform(NamedTuple):
@@ -64,6 +64,11 @@ def parse_lags(lags: int | Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(wanted))
 
 
+def fewest_rows(lags: Sequence[int]) -> int:
+    """Rows below which a series is too short to be offered these lags: three for each, three times the longest."""
+    return 3 * max(len(lags), max(lags, default=0))
+
+
 def lag_sets(seasons: Sequence[int], rows: int) -> list[tuple[int, ...]]:
     """Candidate sets of lags for series of at least `rows` rows, from few to many.
 
@@ -84,5 +89,5 @@ def lag_sets(seasons: Sequence[int], rows: int) -> list[tuple[int, ...]]:
     if seasons:
         sets.append(tuple(sorted(set(sets[2]) | {s + d for s in seasons for d in (0, 1)})))
         sets.append(tuple(sorted(longer)))
-    fitting = [lags for lags in sets if max(lags, default=0) <= rows / 3 and len(lags) <= rows / 3]
+    fitting = [lags for lags in sets if fewest_rows(lags) <= rows]
     return list(dict.fromkeys(fitting)) or [()]

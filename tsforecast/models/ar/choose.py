@@ -10,7 +10,7 @@ import numpy as np
 from tsforecast.models.ar.dynamics import Equation, filled, level_polynomial, recursion, stabilised
 from tsforecast.models.ar.fit import Fit, Ridge, fit_lags, moments
 from tsforecast.panel import Bool, Float, Int, Panel
-from tsforecast.windows.plan import Transform
+from tsforecast.windows.plan import Transform, fewest_rows
 
 __all__ = ["Candidate", "choose", "equation", "forecast_levels"]
 
@@ -26,8 +26,8 @@ class Candidate:
     lags: tuple[int, ...]
 
     def rows_needed(self) -> int:
-        """Rows below which the candidate is not tried: three for each lag, three times the longest."""
-        return 3 * max(len(self.lags), max(self.lags, default=0)) + self.transform.diff + 3
+        """Observed rows below which the candidate is not tried."""
+        return fewest_rows(self.lags) + self.transform.diff + 3
 
 
 def equation(
@@ -73,7 +73,20 @@ def choose(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int, 
 
     Lags are chosen within a transform by generalised cross-validation, transforms by the mean absolute error of
     h-step recursions from past origins, under parameters fitted before the first of them.
+    A series is offered what its own length can carry, whatever longer ones in the panel can.
     """
+    fewest = np.array([fewest_rows(c.lags) for c in candidates])
+    offered, group = np.unique(fewest <= panel.lengths[:, None], axis=0, return_inverse=True)
+    chosen = np.zeros(len(panel), dtype=np.int64)
+    for number, offer in enumerate(offered):
+        index = np.flatnonzero(group.ravel() == number)
+        mine = np.flatnonzero(offer) if offer.any() else np.arange(len(candidates))
+        chosen[index] = mine[_among(panel.take(index), [candidates[i] for i in mine], ridge, h, stabilise)]
+    return chosen
+
+
+def _among(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int, stabilise: bool) -> Int:
+    """`choose` for series that are offered the same candidates."""
     if len(candidates) == 1:
         return np.zeros(len(panel), dtype=np.int64)
     reach = np.minimum(h, np.maximum(panel.lengths // 5, 1))

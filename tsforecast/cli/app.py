@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tsforecast.cli.stopping import Terminated, stoppable
 from tsforecast.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -225,15 +226,13 @@ def _told(outcome: Outcome, as_json: bool, table: Any = None) -> int:
 
 def launch(argv: Sequence[str]) -> int:
     """Run the command line and return the exit code; an error is told with its remedy, never as a traceback."""
-    from tsforecast.cli.console import Terminated, complain
-
-    def stop(*_: object) -> None:
-        raise Terminated
-
-    former = signal.signal(signal.SIGTERM, stop)
     try:
-        return int(app(list(argv), standalone_mode=False) or 0)
+        with stoppable():
+            code = int(app(list(argv), standalone_mode=False) or 0)
+        if code == 128 + signal.SIGINT:  # typer turns Ctrl-C into a bare code
+            raise KeyboardInterrupt
+        return code
     except (Exception, KeyboardInterrupt, Terminated) as cause:
+        from tsforecast.cli.console import complain
+
         return complain(cause, as_json="--json" in argv)
-    finally:
-        signal.signal(signal.SIGTERM, former)

@@ -19,6 +19,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from tsforecast.cli.stopping import Terminated
 from tsforecast.errors import FitError, TsforecastError
 from tsforecast.jobs.exits import Exit
 from tsforecast.reporting.text import cells, shown
@@ -29,14 +30,10 @@ if TYPE_CHECKING:
     from tsforecast.jobs import Outcome
     from tsforecast.jobs.progress import Progress
 
-__all__ = ["Terminated", "complain", "progress", "show", "summary"]
+__all__ = ["complain", "progress", "show", "summary"]
 
 MOST_ROWS = 20
 STYLES = {"ok": "green", "repaired": "yellow", "cold_start": "yellow", "fallback": "yellow"}
-
-
-class Terminated(BaseException):
-    """SIGTERM came."""
 
 
 # --- progress

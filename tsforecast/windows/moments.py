@@ -102,6 +102,13 @@ def explicit_moments(x: Float, whole: Float, target: Float, weights: Float | Non
     use = whole * np.isfinite(target).all(axis=2)
     if weights is not None:
         use = use * weights
-    rows = np.concatenate([x, np.nan_to_num(target)], axis=2)
-    moments: Float = np.swapaxes(rows * use[:, :, None], 1, 2) @ rows
-    return moments, np.count_nonzero(use, axis=1).astype(np.float64)
+    d = x.shape[2]
+    out = np.empty((len(x), d + target.shape[2], d + target.shape[2]))
+    held = np.where(use[:, :, None] > 0, target, 0.0)
+    # Rows of x that are not whole are zero already: without weights, most calls need no second copy of x.
+    left = x if weights is None and np.array_equal(use, whole) else x * use[:, :, None]
+    out[:, :d, :d] = np.swapaxes(left, 1, 2) @ x
+    out[:, :d, d:] = np.swapaxes(left, 1, 2) @ held
+    out[:, d:, :d] = np.swapaxes(out[:, :d, d:], 1, 2)
+    out[:, d:, d:] = np.swapaxes(held * use[:, :, None], 1, 2) @ held
+    return out, np.count_nonzero(use, axis=1).astype(np.float64)

@@ -131,7 +131,7 @@ def tile_rows(panel: Panel, tile: Tile, transform: Transform, units: tuple[Float
 def _units(z: Float, columns: Float) -> tuple[Float, Float]:
     """Means and root mean squares about them of target and columns (s, 1 + k); 1 for what is constant."""
     centre, scale = np.zeros((len(z), 1 + columns.shape[2])), np.ones((len(z), 1 + columns.shape[2]))
-    for c, channel in enumerate((z, *np.moveaxis(columns, 2, 0))):
+    for c, channel in enumerate((z, *np.ascontiguousarray(np.moveaxis(columns, 2, 0)))):
         mean, gap, count = _mean(channel)
         size = np.sqrt(np.einsum("st,st->s", gap, gap) / count)
         constant = size <= 1e-13 * np.maximum(np.abs(mean), 1e-300)

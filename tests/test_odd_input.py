@@ -91,6 +91,12 @@ def assert_twin(panel: Panel, df: pd.DataFrame) -> None:
         np.testing.assert_array_equal(stamps, rows["ds"].to_numpy().astype(panel.grid.dtype))
 
 
+def assert_same_block(one: Panel, two: Panel) -> None:
+    for name in ("ids", "start", "stop", "y", "grid", "offset"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    assert (one.freq, one.tz) == (two.freq, two.tz)
+
+
 def naive(panel: Panel, h: int = 3) -> Any:
     """Last value held, as a table: enough to see ids, values and coming stamps."""
     last = panel.y[panel.stop - 1]
@@ -312,12 +318,24 @@ def test_hours_over_a_clock_change_are_steps_of_utc(freq: str, start: str, kind:
     assert coming == whole[60:].tolist() * 3
 
 
+def test_days_of_utc_that_carry_another_zone_are_days_of_utc() -> None:
+    whole = pd.date_range("2024-03-01", periods=23, freq="D", tz="UTC").tz_convert("America/New_York")
+    panel = Panel.from_table(plain(whole[:20]))
+    assert (panel.freq, panel.tz) == ("D", "UTC")
+    assert not np.isnan(panel.y).any()
+    assert [pd.Timestamp(stamp) for stamp in listed(naive(panel))["ds"]] == whole[20:].tolist() * 3
+    assert_same_block(panel, Panel.from_table(plain(whole[:20]), freq="D"))
+
+
 @pytest.mark.parametrize("offset", ["+09:00", "-03:30", "Z"])
 def test_text_with_an_offset_is_read_in_that_zone(offset: str) -> None:
     df = DAILY.assign(ds=DAILY["ds"].dt.strftime(f"%Y-%m-%dT%H:%M:%S{offset}"))
     panel = Panel.from_table(df)
     assert panel.freq == "D"
     assert_twin(panel, DAILY)
+    for kind in ("pandas", "polars", "pyarrow"):
+        coming = listed(naive(Panel.from_table(KINDS[kind](df))))["ds"]
+        assert pd.Timestamp(coming[0]) == pd.Timestamp(f"2024-01-13T00:00{offset}")
 
 
 # --- few rows, few series

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.errors import SHOWN, DataError
+from tsforecast.findings.clock import Clock, clock
 from tsforecast.findings.policies import Book, worst_first
 from tsforecast.findings.steps import report_off_grid, report_wide_steps
 from tsforecast.frames import columns, grids
@@ -17,7 +18,6 @@ from tsforecast.panel import Bool, Float, Int
 
 __all__ = ["Placed", "place"]
 
-_SAMPLE = 20_000  # rows, by whole series, that are enough to see the common step
 _ROOM = 10_000_000  # grid positions that are never too many
 
 
@@ -29,7 +29,7 @@ class Placed:
     value; `at` (M,) the grid position of block rows where gaps are ignored.
     """
 
-    freq: Any
+    clock: Clock
     grid: NDArray[Any]
     first: Int
     start: Int
@@ -81,11 +81,12 @@ def place(book: Book, freq: Any, gaps: str) -> Placed | None:
         return None
     # Everything about time is decided on the distinct stamps; rows only look up their position.
     place_of, stamps = columns.distinct(book.table.times.values[rows])
-    stamps, freq = _frequency(book, stamps, place_of, codes, freq)
-    if freq is None:
+    time = clock(book, stamps, place_of, codes, freq)
+    if time is None:
         return None
+    stamps, freq = time.stamps, time.freq
     if gaps == "ignore":
-        return _consecutive(book, stamps, place_of, codes, rows, freq)
+        return _consecutive(book, time, place_of, codes, rows)
     positions, grid = _on_grid(book, stamps, place_of, freq)
     if (positions < 0).any():
         off = positions[place_of] < 0
@@ -93,57 +94,7 @@ def place(book: Book, freq: Any, gaps: str) -> Placed | None:
         report_off_grid(book, index, off, stamps[place_of], freq, grid)
         rows, codes, place_of = index[~off], codes[~off], place_of[~off]
         book.unusable[index[off]] = True
-    return _spans(book, np.take(positions, place_of, out=place_of), codes, rows, freq, grid)
-
-
-def _frequency(book: Book, stamps: NDArray[Any], place_of: Int, codes: Int, freq: Any) -> tuple[NDArray[Any], Any]:
-    """Distinct stamps in the panel's own time, and the frequency: given, or read from the stamps."""
-    tz = book.table.times.tz
-    if tz is not None:
-        wall = columns.local_days(stamps, tz)
-        if freq is not None:
-            stamps = stamps if not grids.is_coarse(freq) else columns.to_wall(stamps, tz) if wall is None else wall
-    if (stamps.dtype.kind == "M" and isinstance(freq, int)) or (stamps.dtype.kind != "M" and isinstance(freq, str)):
-        have = "dates" if stamps.dtype.kind == "M" else "whole numbers"
-        book.add(
-            "TSF-FREQ",
-            f"the time column holds {have}, freq={freq!r} is for the other kind",
-            policy="raise",
-            column=book.table.names.time,
-            found=str(stamps[0]),
-            expected="an integer step" if have == "whole numbers" else "a frequency alias",
-            fix="Give the freq that fits, or none at all to have it read from the data",
-        )
-        return stamps, None
-    if freq is not None and freq != "W":
-        return stamps, freq
-    sample = _sample(codes, len(book.table.ids))
-    own = stamps if tz is None or wall is None else wall
-    chosen, owner = own[place_of[sample]], codes[sample]
-    order = np.lexsort((chosen, owner))
-    found = grids.infer(chosen[order], owner[order])
-    if found is None and freq == "W":
-        found = grids.weekly(int(own.view(np.int64)[0]))
-    if found is None:
-        book.add(
-            "TSF-FREQ",
-            "no series has two different times, so no frequency can be read from the data",
-            policy="raise",
-            column=book.table.names.time,
-            rows=(0,),
-            found="one time a series",
-            expected="a frequency",
-            fix='Give it: freq="D", "h", "MS", ... or an integer step',
-        )
-    if freq == "W" and not (isinstance(found, str) and found.startswith("W-")):
-        found = "W-SUN"  # the data contradict it, and are told so row by row
-    return (own if grids.is_coarse(found) else stamps), found
-
-
-def _sample(codes: Int, n: int) -> Int:
-    """Rows of enough evenly spread series to know the common step; all rows of a small table."""
-    every = min(len(codes) // _SAMPLE, n // 20)
-    return np.arange(len(codes)) if every < 2 else np.flatnonzero((np.arange(n) % every == 0)[codes])
+    return _spans(book, np.take(positions, place_of, out=place_of), codes, rows, time, grid)
 
 
 def _on_grid(book: Book, stamps: NDArray[Any], place_of: Int, freq: Any) -> tuple[Int, NDArray[Any]]:
@@ -211,7 +162,7 @@ def _refuse_explosion(book: Book, stamps: NDArray[Any], place_of: Int, length: i
     raise DataError("", worst_first([f for f in book.findings if f.policy == "raise"]))
 
 
-def _spans(book: Book, position: Int, codes: Int, rows: Int | slice, freq: Any, grid: NDArray[Any]) -> Placed | None:
+def _spans(book: Book, position: Int, codes: Int, rows: Int | slice, time: Clock, grid: NDArray[Any]) -> Placed | None:
     """Spans of the series in the block and the block row of each table row; overwrites `position`."""
     n = len(book.table.ids)
     first = np.full(n, len(grid), dtype=np.int64)
@@ -229,7 +180,7 @@ def _spans(book: Book, position: Int, codes: Int, rows: Int | slice, freq: Any, 
     for low in range(0, len(position), 1 << 20):  # in pieces: no second array of this length
         piece = slice(low, low + (1 << 20))
         position[piece] += shift[codes[piece]]
-    placed = _seen(freq, grid, first, start, stop, position, rows)
+    placed = _seen(time, grid, first, start, stop, position, rows)
     _report_order(book, placed)
     _report_doubled(book, placed)
     _report_gaps(book, placed)
@@ -237,7 +188,7 @@ def _spans(book: Book, position: Int, codes: Int, rows: Int | slice, freq: Any, 
 
 
 def _seen(
-    freq: Any,
+    time: Clock,
     grid: NDArray[Any],
     first: Int,
     start: Int,
@@ -248,12 +199,12 @@ def _seen(
 ) -> Placed:
     seen = np.zeros(int(stop[-1]), dtype=bool)
     seen[dest] = True
-    return Placed(freq, grid, first, start, stop, dest, rows, seen, at)
+    return Placed(time, grid, first, start, stop, dest, rows, seen, at)
 
 
-def _consecutive(book: Book, stamps: NDArray[Any], place_of: Int, codes: Int, rows: Int | slice, freq: Any) -> Placed:
+def _consecutive(book: Book, time: Clock, place_of: Int, codes: Int, rows: Int | slice) -> Placed:
     """Rows one after another whatever lies between them; the grid is the stamps that occur."""
-    grid, back = np.unique(stamps, return_inverse=True)
+    grid, back = np.unique(time.stamps, return_inverse=True)
     position = back[place_of]
     key = codes * len(grid) + position
     order = np.argsort(key, kind="stable")
@@ -263,7 +214,7 @@ def _consecutive(book: Book, stamps: NDArray[Any], place_of: Int, codes: Int, ro
     dest[order] = np.cumsum(new) - 1
     stop = np.cumsum(np.bincount(codes[order[new]], minlength=len(book.table.ids)))
     start = np.concatenate([[0], stop[:-1]])
-    placed = _seen(freq, grid, start, start, stop, dest, rows, position[order[new]])
+    placed = _seen(time, grid, start, start, stop, dest, rows, position[order[new]])
     _report_order(book, placed)
     _report_doubled(book, placed)
     return placed
@@ -304,7 +255,7 @@ def _report_gaps(book: Book, placed: Placed) -> None:
     if not missing:
         return
     filled = placed.filled()
-    report_wide_steps(book, placed.start, placed.stop, placed.seen, filled, placed.freq)
+    report_wide_steps(book, placed.start, placed.stop, placed.seen, filled, placed.clock.freq)
     fix = 'Pass gaps="ignore" to take the rows as consecutive'
     if not book.wants("TSF-TS-GAP"):
         book.add(
@@ -312,7 +263,7 @@ def _report_gaps(book: Book, placed: Placed) -> None:
             f"{missing} times without a row were filled in as missing",
             count=missing,
             found="no row",
-            expected=f"a row at every step of {placed.freq}",
+            expected=f"a row at every step of {placed.clock.freq}",
             fix=fix,
         )
         return
@@ -327,7 +278,7 @@ def _report_gaps(book: Book, placed: Placed) -> None:
             when=_read(placed.grid[placed.first[i] + gaps[:SHOWN]]),
             count=len(gaps),
             found="no row",
-            expected=f"a row at every step of {placed.freq}",
+            expected=f"a row at every step of {placed.clock.freq}",
             fix=fix,
         )
 

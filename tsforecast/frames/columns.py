@@ -55,6 +55,7 @@ class Times(NamedTuple):
         values = self.values[rows]
         if values.dtype.kind != "M":
             return tuple(int(value) for value in values)
+        values = values[~np.isnat(values)]
         if self.tz is not None:
             values = to_wall(values, self.tz)
         return spelled(values)

@@ -1,0 +1,46 @@
+"""What README, CONTRIBUTING and examples/ show runs as shown."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tsforecast import Panel, check_forecaster, load
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(name: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text("utf-8"), flags=re.S)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_the_readme_runs(name: str) -> None:
+    space: dict[str, object] = {}
+    for block in blocks(name):
+        exec(block, space)  # noqa: S102
+    assert "model" in space
+
+
+def test_the_forecaster_of_contributing_keeps_the_contract(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "smoothing_example.py").write_text(blocks("CONTRIBUTING.md")[0], "utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = runpy.run_path(str(tmp_path / "smoothing_example.py"))["SimpleSmoothing"]
+    y = np.random.default_rng(0).normal(size=50)
+    level = y[0]
+    for value in y[1:]:
+        level += 0.3 * (value - level)
+    point = made(alpha=0.3).fit(Panel.from_arrays([y])).predict(2)["SimpleSmoothing"]
+    np.testing.assert_allclose(point, level, rtol=1e-12)
+
+
+def test_the_pipeline_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["pipeline.py", str(tmp_path)])
+    runpy.run_path(str(ROOT / "examples" / "pipeline.py"), run_name="__main__")
+    assert "SeasonalNaive" in capsys.readouterr().out
+    assert len((tmp_path / "forecasts.csv").read_text("utf-8").splitlines()) == 1 + 40 * 14
+    assert load(tmp_path / "model.tsf").predict is not None
+    assert check_forecaster is not None

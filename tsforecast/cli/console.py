@@ -25,8 +25,6 @@ from tsforecast.jobs.exits import Exit
 from tsforecast.reporting.text import cells, shown
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from tsforecast.jobs import Outcome
     from tsforecast.jobs.progress import Progress
 
@@ -95,7 +93,7 @@ class _Screen(Console):
         raise BrokenPipeError
 
 
-def show(outcome: Outcome, table: pd.DataFrame | None = None) -> None:
+def show(outcome: Outcome, table: Any | None = None) -> None:
     """The outcome on the screen: forecasts, leaderboard, findings, statuses, files."""
     console = _Screen()
     if table is not None and not console.is_terminal:
@@ -119,7 +117,7 @@ def show(outcome: Outcome, table: pd.DataFrame | None = None) -> None:
         _Screen(stderr=True).print(Text(outcome.message, style="bold red"))
 
 
-def _board(board: pd.DataFrame) -> pd.DataFrame:
+def _board(board: Any) -> Any:
     """The columns of a leaderboard that fit on a screen."""
     metric = str(board.columns[2])
     named = [f"{name} *" if best else name for name, best in zip(board["model"], board["chosen"], strict=True)]
@@ -136,7 +134,7 @@ def _board(board: pd.DataFrame) -> pd.DataFrame:
     return made
 
 
-def _show_findings(console: Console, findings: pd.DataFrame, alone: bool) -> None:
+def _show_findings(console: Console, findings: Any, alone: bool) -> None:
     """Findings by code with the remedy of each; one by one, too, where they are all that was asked for."""
     if not len(findings):
         if alone:
@@ -153,7 +151,7 @@ def _show_findings(console: Console, findings: pd.DataFrame, alone: bool) -> Non
         console.print(Text.assemble((str(code), "bold"), f"  {head}. ", (fix, "dim")))
 
 
-def _table(table: pd.DataFrame, title: str, most: int = MOST_ROWS) -> Table:
+def _table(table: Any, title: str, most: int = MOST_ROWS) -> Table:
     """The first rows of a table, every cell one line of visible text."""
     made = Table(
         title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
@@ -174,7 +172,7 @@ def _table(table: pd.DataFrame, title: str, most: int = MOST_ROWS) -> Table:
     return made
 
 
-def summary(outcome: Outcome, table: pd.DataFrame | None = None) -> dict[str, Any]:
+def summary(outcome: Outcome, table: Any | None = None) -> dict[str, Any]:
     """The outcome as plain values for machines."""
     made: dict[str, Any] = {"exit": int(outcome.exit), "result": outcome.exit.name.lower(), "message": outcome.message}
     made["series"] = outcome.counts
@@ -187,7 +185,7 @@ def summary(outcome: Outcome, table: pd.DataFrame | None = None) -> dict[str, An
     return made | {"warnings": list(outcome.warnings), "seconds": round(outcome.seconds, 3)}
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _records(table: Any) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = json.loads(table.to_json(orient="records", date_format="iso", double_precision=12))
     return records
 

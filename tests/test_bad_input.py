@@ -109,6 +109,7 @@ BAD: dict[str, Bad] = {
         lambda d: d.assign(y=np.arange(90) + 2**60), "TSF-Y-RANGE", "a", "y", day(0), 0, 30, ("1e+15",)
     ),
     "missing inside": Bad(put("y", [4, 5], np.nan), "TSF-Y-MISSING", "a", "y", day(4), 4, 2, ("interpolate",), STRICT),
+    "missing in the first row": Bad(put("y", 0, np.nan), "TSF-Y-MISSING", "a", "y", day(0), 0, 1, (), STRICT),
     "missing at the end": Bad(put("y", [28, 29], np.nan), "TSF-Y-TAIL", "a", "y", day(28), 28, 2, (), STRICT),
     "all missing": Bad(put("y", list(range(B, 60)), np.nan), "TSF-Y-TAIL", "b", "y", day(0), B, 30, (), STRICT),
     "null among Int64": Bad(

@@ -70,6 +70,16 @@ def test_the_frequency_is_read_from_thin_series(alias: str, seed: int) -> None:
     assert Panel.from_table(pd.concat(parts)).freq == alias
 
 
+def test_a_step_that_is_usual_and_too_wide_gives_way_to_one_that_divides_it() -> None:
+    days = np.array([0, 2, 4, 6, 8, 9, 11, 13, 15, 17])
+    df = pd.DataFrame({"ds": pd.Timestamp("2024-01-01") + pd.to_timedelta(days, unit="D"), "y": 1.0})
+    assert Panel.from_table(df).freq == "D"
+    assert Panel.from_table(df.assign(ds=days)).freq == 1
+    odd = df.assign(ds=np.array([0, 4, 8, 12, 16, 22, 26, 30, 34, 38]))
+    with pytest.raises(DataError, match="TSF-FREQ"):
+        Panel.from_table(odd)
+
+
 @given(st.integers(1, 5_000))
 def test_steps_are_named_as_pandas_reads_them(seconds: int) -> None:
     alias = grids.named(seconds * 1_000_000)

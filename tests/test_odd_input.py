@@ -83,6 +83,8 @@ def assert_twin(panel: Panel, df: pd.DataFrame) -> None:
     """The block holds exactly the rows of `df`, by pandas' own sort and grouping."""
     wanted = df.sort_values(["unique_id", "ds"], kind="stable")
     groups = list(wanted.groupby("unique_id", sort=True))
+    ends = np.array([wanted["ds"].min(), wanted["ds"].max()]).astype(panel.grid.dtype)
+    np.testing.assert_array_equal(panel.grid[[0, -1]], ends)
     assert [str(one) for one in panel.ids] == [str(one) for one, _ in groups]
     for i, (_, rows) in enumerate(groups):
         span = slice(panel.start[i], panel.stop[i])

@@ -14,7 +14,7 @@ from tsforecast.findings.policies import Book, worst_first
 from tsforecast.findings.reading import examined, settings
 from tsforecast.panel import Names
 
-__all__ = ["check", "found", "split"]
+__all__ = ["check", "split"]
 
 
 def check(
@@ -31,7 +31,7 @@ def check(
     Columns: code, series, column, ds (first time), row (first row, from 0), count, found, expected, policy (the
     default one), fix.
     """
-    book = found(data, Names(id, time, target), freq, gaps)
+    book = _book(data, Names(id, time, target), freq, gaps)
     rows = worst_first(book.findings)
     text: dict[str, list[Any]] = {
         "code": [f.code for f in rows],
@@ -48,7 +48,7 @@ def check(
     return frames.findings_table(text, book.table.kind)
 
 
-def found(data: Any, names: Names, freq: Any, gaps: str) -> Book:
+def _book(data: Any, names: Names, freq: Any, gaps: str) -> Book:
     """The book of all findings of a table."""
     freq, policies = settings(freq, gaps, None)
     book = Book(frames.read(data, names), policies, thorough=True)

@@ -50,7 +50,7 @@ def report_wide_steps(book: Book, start: Int, stop: Int, seen: Bool, filled: Int
     for i in np.flatnonzero((lengths > 0) & (filled >= _ENOUGH) & (5 * filled < 3 * lengths)):
         steps = np.diff(np.flatnonzero(seen[start[i] : stop[i]]))
         own = np.median(steps)
-        if own < 2 or np.mean(np.abs(steps - own) <= 0.15 * own) < 0.75:
+        if steps.min() < 2 or np.mean(np.abs(steps - own) <= 0.15 * own) < 0.75:
             continue
         rows = np.flatnonzero(book.table.codes == i)[:6]
         book.add_rows(

@@ -81,7 +81,8 @@ def added(m: Moments, before: Panel, now: Panel, form: Candidate) -> Moments:
     x, whole = lag_design(part.z, form.lags, part.past, part.known)
     whole = whole * (steps >= -fresh[:, None])
     weights = None if part.weights is None else part.weights[:, -step:]
-    more, used = explicit_moments(x[:, -step:], whole[:, -step:], part.z[:, -step:, None], weights)
+    x, whole = x[:, -step:] * whole[:, -step:, None], whole[:, -step:]  # rows known before are left out of both
+    more, used = explicit_moments(x, whole, part.z[:, -step:, None], weights)
     return replace(m, values=m.values + more, rows=m.rows + used)
 
 

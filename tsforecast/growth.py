@@ -6,11 +6,13 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tsforecast import artifact
 from tsforecast.errors import ArtifactError, ConfigError, DataError, Finding, listed
 from tsforecast.findings import read_panel
-from tsforecast.panel import Bool, Names, Panel
+from tsforecast.frames import grids
+from tsforecast.panel import Bool, Int, Names, Panel
 from tsforecast.rolling import Member
 
 __all__ = ["extended", "joined", "newer", "panel_from", "panel_state", "plain", "save"]
@@ -19,7 +21,7 @@ __all__ = ["extended", "joined", "newer", "panel_from", "panel_state", "plain", 
 def newer(old: Panel, data: Any) -> Panel:
     """Newer rows as a Panel of the same frequency, names and text labels as `old`; DataError for a label never seen."""
     if not isinstance(data, Panel):
-        gaps = "fill" if old.at is None else "ignore"
+        gaps: Literal["fill", "ignore"] = "fill" if old.at is None else "ignore"
         data = read_panel(data, names=old.names, freq=old.freq, gaps=gaps)
     columns = data.columns.copy()
     for name, labels in data.categories.items():
@@ -32,7 +34,8 @@ def newer(old: Panel, data: Any) -> Panel:
         place = data.column_names.index(name)
         known = np.isfinite(columns[:, place])
         columns[known, place] = codes[columns[known, place].astype(np.int64)]
-    return data.replace(columns=columns, categories={**data.categories, **old.categories})
+    recoded: Panel = data.replace(columns=columns, categories={**data.categories, **old.categories})
+    return recoded
 
 
 def extended(old: Panel, new: Panel, revised: Literal["raise", "replace"]) -> tuple[Panel, Bool]:
@@ -40,9 +43,7 @@ def extended(old: Panel, new: Panel, revised: Literal["raise", "replace"]) -> tu
 
     Equal overlap is ignored; DataError names rows that changed unless `revised="replace"`.
     """
-    if new.freq != old.freq or (old.at is None) != (new.at is None):
-        raise ConfigError(f"the new rows have frequency {new.freq!r}, the model was fitted on {old.freq!r}")
-    grid = np.unique(np.concatenate([old.grid, new.grid]))
+    grid = _common_grid(old, new)
     ids = np.concatenate([old.ids, new.ids[~np.isin(new.ids, old.ids)]])
     place = {name: i for i, name in enumerate(ids)}
     p = len(grid)
@@ -56,13 +57,69 @@ def extended(old: Panel, new: Panel, revised: Literal["raise", "replace"]) -> tu
         rows.append(inside)
     both, mine_at, theirs_at = np.intersect1d(keys[0], keys[1], return_indices=True)
     _check_revisions(old, new, rows[0][mine_at], rows[1][theirs_at], both, ids, grid, revised)
-    late = np.zeros(len(keys[1]), bool) if revised == "raise" else np.ones(len(keys[1]), bool)
+    # A row without a value says nothing about one that is known.
+    late = np.isfinite(new.y[rows[1]]) & (revised == "replace")
     late |= ~np.isin(keys[1], keys[0])
     kept = ~np.isin(keys[0], keys[1][late])
     key = np.concatenate([keys[0][kept], keys[1][late]])
-    y = np.concatenate([old.y[rows[0][kept]], new.y[rows[1][late]]])
-    columns = np.concatenate([old.columns[rows[0][kept]], new.columns[rows[1][late]]])
-    return _assembled(old, ids, grid, key, y, columns), np.arange(len(ids)) >= len(old)
+    blocks = _blocks(old, new, rows[0][kept], rows[1][late])
+    fresh = np.arange(len(ids)) >= len(old)
+    return _assembled(_widened(old, new, ids), grid, key, blocks), fresh
+
+
+def _common_grid(old: Panel, new: Panel) -> NDArray[Any]:
+    """The stamps of both panels and all between them; ConfigError or DataError where they do not lie on one grid."""
+    if new.freq != old.freq or (old.at is None) != (new.at is None):
+        raise ConfigError(f"the new rows have frequency {new.freq!r}, the model was fitted on {old.freq!r}")
+    if str(new.tz) != str(old.tz):
+        raise ConfigError(
+            f"the new rows have time zone {new.tz}, the model was fitted on {old.tz}; "
+            "make both alike (tz_localize / tz_convert)"
+        )
+    both = np.unique(np.concatenate([old.grid, new.grid]))
+    if old.at is not None or not len(both):
+        return both
+    whole = grids.between(old.freq, both[0], both[-1])
+    stray = both[~np.isin(both, whole)]
+    if len(stray):
+        fix = "Give stamps that continue those the model was fitted on"
+        finding = Finding(
+            "TSF-FREQ-PHASE", f"stamps off the grid of {old.freq!r}", column=old.names.time,
+            when=tuple(stray[:5]), count=len(stray), fix=fix,
+        )  # fmt: skip
+        raise DataError("update: the new rows do not lie on the grid of the model", [finding])
+    return whole
+
+
+def _blocks(old: Panel, new: Panel, mine: Int, theirs: Int) -> dict[str, NDArray[Any]]:
+    """Everything that a row holds, of rows `mine` of the old panel and then `theirs` of the new."""
+    blocks: dict[str, NDArray[Any]] = {
+        "y": np.concatenate([old.y[mine], new.y[theirs]]),
+        "columns": np.concatenate([old.columns[mine], new.columns[theirs]]),
+    }
+    if old.excluded is not None or new.excluded is not None:
+        parts = [
+            np.zeros(len(r), bool) if p.excluded is None else p.excluded[r] for p, r in ((old, mine), (new, theirs))
+        ]
+        blocks["excluded"] = np.concatenate(parts)
+    if old.weights is not None or new.weights is not None:
+        shares = [np.ones(len(r)) if p.weights is None else p.weights[r] for p, r in ((old, mine), (new, theirs))]
+        blocks["weights"] = np.concatenate(shares)
+    return blocks
+
+
+def _widened(old: Panel, new: Panel, ids: NDArray[Any]) -> Panel:
+    """The old panel with room for all ids: static columns of new series from `new`, missing where it has none."""
+    mine = np.flatnonzero(~np.isin(new.ids, old.ids))
+    static = {}
+    for name, values in old.static.items():
+        missing = np.full(len(mine), np.nan if values.dtype.kind == "f" else "", dtype=values.dtype)
+        static[name] = np.concatenate([values, new.static[name][mine] if name in new.static else missing])
+    repaired = None
+    if old.repaired is not None or new.repaired is not None:
+        repaired = np.isin(ids, [] if old.repaired is None else old.ids[old.repaired])
+        repaired |= np.isin(ids, [] if new.repaired is None else new.ids[new.repaired])
+    return old.replace(ids=ids, static=static, repaired=repaired, series=np.arange(len(ids), dtype=np.int64))
 
 
 def _check_revisions(
@@ -70,7 +127,7 @@ def _check_revisions(
 ) -> None:
     if revised not in ("raise", "replace"):
         raise ConfigError(f'revised must be "raise" or "replace", got {revised!r}')
-    changed = ~np.isclose(old.y[mine], new.y[theirs], rtol=0, atol=0, equal_nan=True)
+    changed = np.isfinite(new.y[theirs]) & (old.y[mine] != new.y[theirs])
     if revised == "raise" and changed.any():
         where = keys[changed]
         first = int(where[0]) // len(grid)
@@ -91,29 +148,26 @@ def _check_revisions(
         )
 
 
-def _assembled(old: Panel, ids: Any, grid: Any, key: Any, y: Any, columns: Any) -> Panel:
+def _assembled(like: Panel, grid: NDArray[Any], key: Int, blocks: dict[str, NDArray[Any]]) -> Panel:
     """A panel from rows with keys id * P + position; gaps become NaN rows unless the panel ignores gaps."""
     order = np.argsort(key, kind="stable")
     owner, at = np.divmod(key[order], len(grid))
-    first = np.searchsorted(owner, np.arange(len(ids)))
-    last = np.searchsorted(owner, np.arange(len(ids)), side="right") - 1
-    if old.at is not None:
-        return old.replace(
-            ids=ids, start=first, stop=last + 1, y=y[order], columns=columns[order], grid=grid, at=at,
-            offset=np.zeros(len(ids), np.int64), series=np.arange(len(ids)), excluded=None, weights=None,
-            repaired=None,
-        )  # fmt: skip
-    lengths = np.where(last >= first, at[last] - at[np.minimum(first, len(at) - 1)] + 1, 0)
+    ids = np.arange(len(like.ids))
+    first = np.searchsorted(owner, ids)
+    last = np.searchsorted(owner, ids, side="right") - 1
+    if like.at is not None:
+        rows = {name: values[order] for name, values in blocks.items()}
+        return like.replace(start=first, stop=last + 1, grid=grid, at=at, offset=np.zeros(len(ids), np.int64), **rows)
+    begin = at[np.minimum(first, len(at) - 1)]
+    lengths = np.where(last >= first, at[last] - begin + 1, 0)
     stop = np.cumsum(lengths)
-    start = stop - lengths
-    offset = at[np.minimum(first, len(at) - 1)] - start
-    block = np.full(int(lengths.sum()), np.nan)
-    wide = np.full((len(block), columns.shape[1]), np.nan)
-    block[at - offset[owner]], wide[at - offset[owner]] = y[order], columns[order]
-    return old.replace(
-        ids=ids, start=start, stop=stop, y=block, columns=wide, grid=grid, offset=offset,
-        series=np.arange(len(ids)), excluded=None, weights=None, repaired=None,
-    )  # fmt: skip
+    offset = begin - (stop - lengths)
+    whole = {}
+    for name, values in blocks.items():
+        empty = False if name == "excluded" else np.nan if name in ("y", "columns") else 1.0
+        whole[name] = np.full((int(lengths.sum()), *values.shape[1:]), empty, dtype=values.dtype)
+        whole[name][at - offset[owner]] = values[order]
+    return like.replace(start=stop - lengths, stop=stop, grid=grid, offset=offset, **whole)
 
 
 def joined(old: Any, new: Any, n_old: int, n_new: int) -> Any:
@@ -169,6 +223,8 @@ def panel_state(panel: Panel) -> dict[str, Any]:
         "ids": ids.astype(np.int64) if all(isinstance(i, (int, np.integer)) for i in ids) else ids.astype(str),
         "lengths": lengths,
         "y": panel.y[rows],
+        "excluded": None if panel.excluded is None else panel.excluded[rows],
+        "weights": None if panel.weights is None else panel.weights[rows],
         "columns": panel.columns[rows],
         "names": list(panel.column_names),
         "n_past": panel.n_past,
@@ -178,9 +234,11 @@ def panel_state(panel: Panel) -> dict[str, Any]:
         "grid": grid.astype("datetime64[us]").astype(np.int64) if grid.dtype.kind == "M" else grid,
         "dated": grid.dtype.kind == "M",
         "series": panel.series,
-        "freq": panel.freq if isinstance(panel.freq, (str, int)) else panel.freq.freqstr,
+        "freq": grids.written(panel.freq),
         "tz": None if panel.tz is None else str(panel.tz),
         "kind": panel.kind,
+        "time_unit": panel.time_unit,
+        "repaired": panel.repaired,
         "table": list(panel.names),
         "static": {k: np.asarray(v) if v.dtype.kind in "fiub" else v.astype(str) for k, v in panel.static.items()},
     }
@@ -207,8 +265,12 @@ def panel_from(state: dict[str, Any]) -> Panel:
         static=state["static"],
         at=position if state["ragged"] else None,
         series=state["series"],
-        freq=state["freq"],
+        freq=grids.revived(state["freq"]),
         tz=state["tz"],
         kind=state["kind"],
+        time_unit=state["time_unit"],
+        repaired=state["repaired"],
+        excluded=state["excluded"],
+        weights=state["weights"],
         names=Names(*state["table"]),
     )

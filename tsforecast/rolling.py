@@ -160,7 +160,9 @@ def rolled(
     run = _batched if model.needs == "series" and every == 1 and input_size is None else _grouped
     parts = run(model, design, cuts, h + gap, every, input_size, levels)
     spans = design.cut(cuts)
-    actual = spans.ahead(design, gap + h).reshape(len(cuts), len(design), gap + h)
+    actual = spans.ahead(design, gap + h)
+    actual[spans.lengths == 0] = np.nan  # a series that begins later has nothing to say of these steps
+    actual = actual.reshape(len(cuts), len(design), gap + h)
     fitted_at = cuts[(np.arange(len(cuts)) // every) * every]
     return Rolled(
         cutoffs=cuts,

@@ -14,7 +14,20 @@ from numpy.typing import NDArray
 from tsforecast.errors import ConfigError
 from tsforecast.panel import Int
 
-__all__ = ["DAY", "ahead", "anchor", "between", "fixed_step", "infer", "is_coarse", "named", "normalise", "weekly"]
+__all__ = [
+    "DAY",
+    "ahead",
+    "anchor",
+    "between",
+    "fixed_step",
+    "infer",
+    "is_coarse",
+    "named",
+    "normalise",
+    "revived",
+    "weekly",
+    "written",
+]
 
 DAY = 86_400_000_000
 _UNITS = {"D": DAY, "h": 3_600_000_000, "min": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
@@ -50,6 +63,23 @@ def normalise(freq: Any) -> Any:
             return freq
         return _from_text(text) if plain == freq else freq
     raise ConfigError(f"freq={freq!r} is no frequency; give an alias such as 'D', an int step or a pandas offset")
+
+
+def written(freq: Any) -> Any:
+    """A frequency as plain values, for a file; `revived` reads them. ConfigError for offsets without such a form."""
+    if isinstance(freq, (str, int)):
+        return freq
+    if type(freq) is not pd.offsets.CustomBusinessDay:
+        raise ConfigError(f"freq={freq!r} cannot be kept in a file; a CustomBusinessDay or an alias can")
+    days = [str(day) for day in np.asarray(freq.holidays, dtype="datetime64[D]")]
+    return {"n": freq.n, "weekmask": freq.weekmask, "holidays": days}
+
+
+def revived(value: Any) -> Any:
+    """The frequency that `written` wrote."""
+    if not isinstance(value, dict):
+        return value
+    return pd.offsets.CustomBusinessDay(value["n"], weekmask=value["weekmask"], holidays=value["holidays"])
 
 
 def _from_text(text: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from tsforecast.models.ar.choose import Candidate
 from tsforecast.models.ar.fit import Moments, Ridge, fit_lags, moments
 from tsforecast.models.ar.series import empty_state, write_fit
-from tsforecast.panel import Float, Int, Panel
+from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.rolling import State
 from tsforecast.windows.plan import Transform
 
@@ -26,6 +26,7 @@ def fit(panel: Panel, groups: Int, candidates: Sequence[Candidate], ridge: Ridge
     state = empty_state(panel, candidates)
     shared = {t: _shared(panel, groups, t, union, own_units) for t in dict.fromkeys(c.transform for c in candidates)}
     scores = np.stack([_score(panel, groups, shared[c.transform], c, ridge) for c in candidates])
+    scores[np.ix_([c.transform.log for c in candidates], _not_positive(panel, groups))] = np.inf
     best = np.argmin(np.where(np.isnan(scores), np.inf, scores), axis=0)[groups]
     for number in np.unique(best):
         index = np.nonzero(best == number)[0]
@@ -36,6 +37,14 @@ def fit(panel: Panel, groups: Int, candidates: Sequence[Candidate], ridge: Ridge
         write_fit(state, index, panel, candidates[number], union, done, m.centre[:, 0], calm)
     state["choice"] = best
     return state
+
+
+def _not_positive(panel: Panel, groups: Int) -> Bool:
+    """Groups (g,) that hold a value of zero or below: no logs for them."""
+    rows = panel.rows
+    y = panel.y[rows] if panel.excluded is None else np.where(panel.excluded[rows], np.nan, panel.y[rows])
+    low: Bool = np.bincount(np.repeat(groups, panel.lengths), y <= 0, int(groups.max(initial=-1)) + 1) > 0
+    return low
 
 
 def _shared(panel: Panel, groups: Int, transform: Transform, lags: tuple[int, ...], own_units: bool) -> Moments:

@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-export PYTHONWARNINGS ?= default
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test check bench low clean help

@@ -122,7 +122,7 @@ def _board(board: Any) -> Any:
     metric = str(board.columns[2])
     named = [f"{name} *" if best else name for name, best in zip(board["model"], board["chosen"], strict=True)]
     names = [str(name) for name in board]
-    shares = {n: n.replace("coverage", "cov") for n in names if n == "skill" or n.startswith("coverage")}
+    shares = {n: n.replace("coverage-", "in ") for n in names if n == "skill" or n.startswith("coverage")}
     made = board[["model", metric]].assign(model=named)
     for name in ("mae", "mase"):
         if name in board:
@@ -130,7 +130,7 @@ def _board(board: Any) -> Any:
     for name, short in shares.items():
         made[f"{short} %"] = (100 * board[name]).round(1)
     made["behind"] = board["behind_se"].round(1)
-    made["seconds"] = board["seconds"].round(2)
+    made["s"] = board["seconds"].round(2)
     return made
 
 

@@ -294,10 +294,18 @@ def test_the_mask_excludes_rows_of_one_series_or_of_all() -> None:
         start += len(rows)
 
 
-@pytest.mark.parametrize("tz", [None, "Asia/Seoul", "America/New_York"])
+@pytest.mark.parametrize(
+    ("zone", "tz"),
+    [
+        ("America/New_York", None),
+        ("America/New_York", "Asia/Seoul"),
+        ("America/New_York", "America/New_York"),
+        (None, None),
+    ],
+)
 @pytest.mark.parametrize("freq", ["D", "h"])
-def test_the_mask_is_read_in_the_time_of_the_panel(freq: str, tz: str | None) -> None:
-    stamps = pd.date_range("2024-03-08", periods=60, freq=freq, tz="America/New_York")
+def test_the_mask_is_read_in_the_time_of_the_panel(freq: str, zone: str | None, tz: str | None) -> None:
+    stamps = pd.date_range("2024-03-08", periods=60, freq=freq, tz=zone)
     panel = Panel.from_table(pd.DataFrame({"ds": stamps, "y": 1.0}))
     low, high = pd.Timestamp("2024-03-09"), pd.Timestamp("2024-03-10 12:00")
     wanted = (stamps >= low.tz_localize(tz or stamps.tz)) & (stamps <= high.tz_localize(tz or stamps.tz))

@@ -16,6 +16,7 @@ import pytest
 from tsforecast import frames
 from tsforecast.findings import check
 from tsforecast.forecast import Forecast
+from tsforecast.models.naive import SeasonalNaive
 from tsforecast.panel import Panel
 
 IDS = ["a", "b", "c"]
@@ -128,6 +129,9 @@ def test_every_frequency_in_every_kind_of_table(name: str, kind: str) -> None:
     coming = [stamps[-1] + step * k for k in (1, 2, 3)]
     assert listed(out)["ds"] == coming * 3
     assert listed(out)["unique_id"] == [one for one in IDS for _ in range(3)]
+    forecasts = [listed(SeasonalNaive(season=5).fit(one).predict(7)) for one in (table, df)]
+    assert forecasts[0] == forecasts[1]
+    assert forecasts[0]["SeasonalNaive"][:5] == df[df["unique_id"] == "a"]["y"].tolist()[-5:]
 
 
 # --- other ways to write the same daily table
@@ -228,9 +232,9 @@ def test_other_ways_to_write_the_same_table(name: str) -> None:
     assert_twin(panel, DAILY)
     found = listed(check(table))["code"]
     assert set(found) <= {"TSF-ORDER"}
-    ours, twin = listed(naive(panel)), listed(naive(Panel.from_table(DAILY)))
+    ours, twin = (listed(SeasonalNaive().fit(one).predict(9)) for one in (table, DAILY))
     assert ours["unique_id"] == twin["unique_id"]
-    assert ours["Naive"] == twin["Naive"]
+    assert ours["SeasonalNaive"] == twin["SeasonalNaive"]
     assert [pd.Timestamp(stamp) for stamp in ours["ds"]] == twin["ds"]
 
 
@@ -299,6 +303,7 @@ def test_local_days_are_days(name: str, kind: str) -> None:
     table = KINDS[kind](df)
     panel = Panel.from_table(table)
     assert (panel.freq, str(panel.tz)) == (freq, zone)
+    assert_same_block(panel, Panel.from_table(table, freq=freq))
     assert not np.isnan(panel.y).any()
     assert len(check(table)) == 0
     coming = [pd.Timestamp(stamp) for stamp in listed(naive(panel))["ds"]]
@@ -314,6 +319,7 @@ def test_hours_over_a_clock_change_are_steps_of_utc(freq: str, start: str, kind:
     table = KINDS[kind](plain(whole[:60]))
     panel = Panel.from_table(table)
     assert panel.freq == freq
+    assert_same_block(panel, Panel.from_table(table, freq=freq))
     assert not np.isnan(panel.y).any()
     assert len(check(table)) == 0
     coming = [pd.Timestamp(stamp) for stamp in listed(naive(panel))["ds"]]

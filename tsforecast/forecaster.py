@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -18,6 +19,10 @@ from tsforecast.parameters import Parameters
 from tsforecast.rolling import Memory, Roll, State, rolled
 
 __all__ = ["Forecaster"]
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
 @dataclass(eq=False, repr=False)
@@ -266,8 +271,8 @@ class Forecaster(Parameters):
 
     def _horizon(self, h: int | None) -> int:
         steps = self.h_ if h is None else h
-        if steps is None or steps < 1:
-            raise ConfigError(f"{self.name}: say how far to forecast: predict(h=...), a whole number >= 1, got {h}")
+        if steps is None or not _is_count(steps):
+            raise ConfigError(f"{self.name}: say how far to forecast: predict(h=...), a whole number >= 1, got {h!r}")
         if self.h_ is not None and steps > self.h_ and ("errors" in self.state_ or self.needs_h):
             raise ConfigError(f"{self.name} was fitted for h={self.h_}; fit(data, h={steps}) reaches farther")
         return int(steps)
@@ -282,10 +287,30 @@ class Forecaster(Parameters):
             raise ConfigError(f"{type(self).__name__} uses no columns: leave past, known and calendar empty")
         if self.needs_h and h is None:
             raise ConfigError(f"{self.name} is fitted for a horizon: fit(data, h=...)")
-        if h is not None and (isinstance(h, bool) or int(h) != h or h < 1):
+        if h is not None and not _is_count(h):
             raise ConfigError(f"h must be a whole number >= 1, got {h!r}")
+        for bound in ("lower", "upper"):
+            value = getattr(self, bound)
+            if value is not None and not (isinstance(value, Real) and value == value):
+                raise ConfigError(f"{bound} must be a number or None, got {value!r}")
         if self.lower is not None and self.upper is not None and self.lower > self.upper:
             raise ConfigError(f"lower={self.lower} is above upper={self.upper}")
+        self._validate_others()
+
+    def _validate_others(self) -> None:
+        for name in ("past", "known", "calendar"):
+            value = getattr(self, name)
+            single = isinstance(value, str)
+            if (single and name != "calendar") or not isinstance(value, Sequence):
+                hint = f'; write {name}=("{value}",)' if single else ""
+                raise ConfigError(f"{name} must be a sequence of names, got {value!r}{hint}")
+        other = self.fallback
+        if other is None:
+            return
+        if not isinstance(other, Forecaster):
+            raise ConfigError(f"fallback must be a forecaster such as Naive(), got {other!r}")
+        if other.past or other.known or other.calendar:
+            raise ConfigError(f"fallback={other!r} must do without past, known and calendar columns")
 
     @property
     def needs_h(self) -> bool:

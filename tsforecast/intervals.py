@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ class Conformal:
 
 def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
     """Levels in per cent, strictly between 0 and 100, without repeats."""
+    if isinstance(levels, str) or not isinstance(levels, Iterable) or not all(isinstance(x, Real) for x in levels):
+        raise ConfigError(f"levels must be a sequence of numbers in per cent, such as (80, 95); got {levels!r}")
     wrong = [level for level in levels if not 0 < level < 100]
     if wrong or len(set(levels)) != len(levels):
         hint = "; levels are per cent: 80, not 0.8" if any(0 < level < 1 for level in levels) else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +56,11 @@ def parse_lags(lags: int | Sequence[int]) -> tuple[int, ...]:
         if lags < 0:
             raise ConfigError(f"lags must be >= 0, got {lags}")
         return tuple(range(1, int(lags) + 1))
-    if isinstance(lags, (str, bool)) or not all(isinstance(lag, (int, np.integer)) for lag in lags):
+    if (
+        not isinstance(lags, Iterable)
+        or isinstance(lags, str)
+        or not all(isinstance(lag, (int, np.integer)) for lag in lags)
+    ):
         raise ConfigError(f'lags must be "auto", a number or a list of numbers, got {lags!r}')
     wanted = [int(lag) for lag in lags]
     if len(set(wanted)) != len(wanted) or min(wanted, default=1) < 1:

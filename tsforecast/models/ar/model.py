@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -121,7 +122,7 @@ class AR(Forecaster):
             )
         if isinstance(self.lags, str) and self.lags != "auto":
             raise ConfigError(f'lags must be "auto", a number or a list of numbers, got {self.lags!r}')
-        if self.ridge != "auto" and (isinstance(self.ridge, str) or not 0 <= self.ridge < np.inf):
+        if self.ridge != "auto" and not (isinstance(self.ridge, Real) and 0 <= self.ridge < np.inf):
             raise ConfigError(f'ridge must be "auto" or a number >= 0, got {self.ridge!r}')
         if self.transform_point not in ("median", "mean"):
             raise ConfigError(f'transform_point must be "median" or "mean", got {self.transform_point!r}')
@@ -130,8 +131,10 @@ class AR(Forecaster):
             raise ConfigError(f"scope must be 'series', 'global' or a static column ({there}), got {self.scope!r}")
         if self.scope != "series" and self._is_direct:
             raise ConfigError('direct models are fitted a series: use scope="series"')
-        if any(season < 1 for season in self._seasons(panel)):
-            raise ConfigError(f"season must be at least 1 row, got {self.season}")
+        if not (self.stabilise == "auto" or isinstance(self.stabilise, bool)):
+            raise ConfigError(f'stabilise must be "auto", True or False, got {self.stabilise!r}')
+        if not all(isinstance(season, int) and season >= 1 for season in self._seasons(panel)):
+            raise ConfigError(f"season must be a whole number of rows >= 1, or several, got {self.season!r}")
         self._candidates(panel)
 
     def _rows_needed(self, panel: Panel) -> int:

@@ -26,7 +26,8 @@ def fit(panel: Panel, groups: Int, candidates: Sequence[Candidate], ridge: Ridge
     state = empty_state(panel, candidates)
     shared = {t: _shared(panel, groups, t, union, own_units) for t in dict.fromkeys(c.transform for c in candidates)}
     scores = np.stack([_score(panel, groups, shared[c.transform], c, ridge) for c in candidates])
-    scores[np.ix_([c.transform.log for c in candidates], _not_positive(panel, groups))] = np.inf
+    logged = np.array([c.transform.log for c in candidates])
+    scores[logged[:, None] & _not_positive(panel, groups)] = np.inf
     best = np.argmin(np.where(np.isnan(scores), np.inf, scores), axis=0)[groups]
     for number in np.unique(best):
         index = np.nonzero(best == number)[0]

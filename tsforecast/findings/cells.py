@@ -59,7 +59,7 @@ def _mixed(book: Book, texts: dict[int, str]) -> None:
     kinds = sorted({type(one).__name__ for one in book.table.ids.tolist()})
     for place in sorted(odd):
         one = book.series(place)
-        rows = np.flatnonzero(book.table.codes == place)
+        rows = book.rows_of(place)
         book.add_rows(
             "TSF-ID-MIXED",
             f"ids are of several types ({', '.join(kinds)})",
@@ -85,7 +85,7 @@ def _twins(book: Book, texts: dict[int, str]) -> None:
                 book.add_rows(
                     "TSF-ID-TWIN",
                     f"{len(places)} ids look like {key!r} and differ only in encoding or blanks",
-                    np.flatnonzero(book.table.codes == place),
+                    book.rows_of(place),
                     column=book.table.names.id,
                     found=ascii(texts[place]),
                     expected="one spelling of each id",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -72,6 +73,16 @@ class Book:
         self.quarantined: Bool = np.zeros(len(table.ids), dtype=bool)
         self.unusable: Bool = np.zeros(len(table), dtype=bool)
         """Rows without a series or a place on the grid; later steps look at the others only."""
+
+    @cached_property
+    def _groups(self) -> tuple[Int, Int]:
+        order = np.argsort(self.table.codes, kind="stable")
+        return order, np.searchsorted(self.table.codes[order], np.arange(len(self.table.ids) + 1))
+
+    def rows_of(self, series: int) -> Int:
+        """Rows of the series at a position, in the order of the table; the table is grouped once."""
+        order, ends = self._groups
+        return order[ends[series] : ends[series + 1]]
 
     def wants(self, code: str) -> bool:
         """Whether findings of this code are looked for: all of them in a check, else those whose policy acts."""

@@ -20,15 +20,19 @@ def report_off_grid(book: Book, rows: Int, off: Bool, stamps: NDArray[Any], freq
     """Write the series with stamps between grid points: TSF-FREQ if their own step differs, else TSF-FREQ-PHASE."""
     codes = book.table.codes[rows]
     usual = grids.fixed_step(freq) or _median_step(grids.ahead(freq, stamps.min(), 8))
-    for code in np.unique(codes[off]):
-        mine = codes == code
+    order = np.argsort(codes, kind="stable")
+    series = np.unique(codes[off])
+    bounds = np.searchsorted(codes[order], np.stack([series, series + 1]))
+    for begin, end in bounds.T:
+        mine = order[begin:end]
+        wrong = mine[off[mine]]
         own = _median_step(np.unique(stamps[mine]))
-        stray = 2 * np.count_nonzero(off & mine) <= np.count_nonzero(mine)
+        stray = 2 * len(wrong) <= len(mine)
         shifted = usual is not None and own is not None and abs(own - usual) <= 0.2 * usual
         if stray or shifted or own is None:
             kind, message = "TSF-FREQ-PHASE", f"times between the grid points of freq={_text(freq)}"
             fix = "Round them to the grid, or give the freq whose stamps they are"
-            found = str(stamps[off & mine][0]).removesuffix(".000000")
+            found = str(stamps[wrong[0]]).removesuffix(".000000")
         else:
             kind, message = "TSF-FREQ", f"steps that are not freq={_text(freq)}"
             fix = "Forecast series of different frequency apart, or bring them to one (df.resample)"
@@ -36,7 +40,7 @@ def report_off_grid(book: Book, rows: Int, off: Bool, stamps: NDArray[Any], freq
         book.add_rows(
             kind,
             message,
-            rows[off & mine],
+            rows[wrong],
             column=book.table.names.time,
             found=found,
             expected=f"steps of {_text(freq)}" + (f" through {grid[0]}".removesuffix(".000000") if len(grid) else ""),
@@ -52,7 +56,7 @@ def report_wide_steps(book: Book, start: Int, stop: Int, seen: Bool, filled: Int
         own = np.median(steps)
         if steps.min() < 2 or np.mean(np.abs(steps - own) <= 0.15 * own) < 0.75:
             continue
-        rows = np.flatnonzero(book.table.codes == i)[:6]
+        rows = book.rows_of(int(i))
         book.add_rows(
             "TSF-FREQ",
             f"steps that are not freq={_text(freq)}",

@@ -13,6 +13,7 @@ from tsforecast.errors import ArtifactError, ConfigError, DataError, Finding, li
 from tsforecast.findings import read_panel
 from tsforecast.frames import grids
 from tsforecast.panel import Bool, Int, Names, Panel
+from tsforecast.parameters import Parameters
 from tsforecast.rolling import Member
 
 __all__ = ["extended", "joined", "newer", "panel_from", "panel_state", "plain", "save"]
@@ -192,10 +193,14 @@ def save(model: Member, panel: Panel, path: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A parameter as plain values; nested forecasters and recipes as {"class": ..., "params": ...}."""
+    """A parameter as plain values; nested forecasters and recipes as {"class": ..., "params": ...}.
+
+    Estimators of other packages become {"name": ..., parameter: ...}: the model that takes them makes them by name.
+    """
     if hasattr(value, "get_params"):
         inner = {name: plain(v) for name, v in value.get_params(deep=False).items()}
-        return {"class": type(value).__name__, "params": inner}
+        own = isinstance(value, Parameters)
+        return {"class": type(value).__name__, "params": inner} if own else {"name": type(value).__name__, **inner}
     if is_dataclass(value) and not isinstance(value, type):
         return {
             "class": type(value).__name__,
@@ -205,7 +210,9 @@ def plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, (list, tuple)):
         return type(value)(plain(v) for v in value)
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, dict):
+        return {name: plain(v) for name, v in value.items()}
+    if value is None or isinstance(value, (bool, int, float, str, np.ndarray)):
         return value
     raise ArtifactError(f"a parameter of type {type(value).__name__} cannot be saved: {value!r}")
 

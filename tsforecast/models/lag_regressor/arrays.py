@@ -12,7 +12,7 @@ from tsforecast.models.lag_regressor.estimators import FAMILIES
 from tsforecast.panel import Float, Int
 from tsforecast.rolling import State
 
-__all__ = ["predicted", "read", "stacked"]
+__all__ = ["appended", "predicted", "read", "stacked", "taken"]
 
 Part = dict[str, Any]
 WORK = 32_768
@@ -185,6 +185,34 @@ def _stacked(like: Mapping[str, Any], parts: Sequence[Mapping[str, Any] | None],
             out[name] = whole.reshape(*shape, *size)
         else:
             out[name] = value
+    return out
+
+
+def appended(one: State, other: State, count: int, more: int) -> State:
+    """States of `count` models and of `more` others as one; models without a state (none was fitted) forecast NaN."""
+    out: State = {}
+    for name, value in (one or other).items():
+        if isinstance(value, dict):
+            out[name] = appended(one.get(name, {}), other.get(name, {}), count, more)
+        elif isinstance(value, np.ndarray):
+            parts = [state.get(name, np.empty((0, *value.shape[1:]), value.dtype)) for state in (one, other)]
+            size = np.max([part.shape[1:] for part in parts], axis=0).astype(int)
+            whole = np.full((count + more, *size), np.nan if name == "base" else 0, value.dtype)
+            for first, part in zip((0, count), parts, strict=True):
+                place = (slice(first, first + len(part)), *map(slice, part.shape[1:]))
+                whole[place] = part
+            out[name] = whole
+        else:
+            out[name] = value
+    return out
+
+
+def taken(state: State, models: Int) -> State:
+    """The state of some of the models."""
+    out: State = {}
+    for name, value in state.items():
+        inner = taken(value, models) if isinstance(value, dict) else value
+        out[name] = value[models] if isinstance(value, np.ndarray) else inner
     return out
 
 

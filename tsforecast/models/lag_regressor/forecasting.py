@@ -11,13 +11,21 @@ from tsforecast.models.lag_regressor import arrays, table
 from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.rolling import State
 
-__all__ = ["models_in", "points"]
+__all__ = ["appended", "points"]
 
 
-def models_in(state: State) -> State:
-    """The part of a state that holds fitted models, shared by series or one for each."""
-    models: State = state["own"] if "own" in state else state["shared"][0]
-    return models
+def appended(one: State, other: State, chosen: Int) -> State:
+    """Fitted models and, behind them, the `chosen` of others."""
+    count, more = len(one["choice"]), len(chosen)
+    out: State = {"choice": np.concatenate([one["choice"], other["choice"][chosen]])}
+    if "objects" not in one and "objects" not in other:
+        return out | {"arrays": arrays.appended(one["arrays"], arrays.taken(other["arrays"], chosen), count, more)}
+    # Where no estimator could be fitted there is none to keep.
+    horizons = next(models["objects"].shape[1] for models in (one, other) if "objects" in models)
+    parts = [
+        models.get("objects", np.full((len(models["choice"]), horizons), None, dtype=object)) for models in (one, other)
+    ]
+    return out | {"objects": np.concatenate([parts[0], parts[1][chosen]])}
 
 
 class Task(NamedTuple):
@@ -65,7 +73,7 @@ def _by_objects(fitted: Any, x: Float, model: Int) -> Float:
 
 def points(state: State, panel: Panel, model: Int, h: int, known: Float, static: Sequence[str], direct: bool) -> Float:
     """Point forecasts (n, h) on the data's scale; span i by model `model[i]`, NaN where that is -1."""
-    models = models_in(state)
+    models = state["models"]
     out = np.full((len(panel), h), np.nan)
     levels = table.levels_of(panel, state["log"])
     units = table.Units(state["centre"], state["scale"]).take(panel.series)

@@ -73,7 +73,7 @@ class LagRegressor(Forecaster):
     def save(self, path: Any) -> None:
         """Write the fitted model to one file; ArtifactError where the estimator has no form as arrays."""
         self._ready()
-        if "objects" in forecasting.models_in(self.state_["fit"]):
+        if "objects" in self.state_["fit"]["models"]:
             names = listed((name for name, (_, family) in estimators.FAMILIES.items() if family), 40)
             raise ArtifactError(
                 f"{self.name}: a fitted {estimators.label(self.estimator)} cannot be saved as arrays; those that can "
@@ -176,11 +176,9 @@ class LagRegressor(Forecaster):
             ids = panel.ids[np.isin(models.of, [number for number, _ in failures])]
             cause, what = failures[0][1], estimators.label(self.estimator)
             raise FitError(f"{self.name}: {what} cannot be fitted for {listed(ids)}: {cause}", list(ids)) from cause
-        kept = {"choice": models.choice, **part}
-        # What series share lies in a list, so that series which join later bring no second version of it.
-        where: State = {"own": kept} if self.scope == "series" else {"shared": [kept, list(models.names)]}
         return {
-            **where,
+            "models": {"choice": models.choice, **part},
+            "names": [] if self.scope == "series" else list(models.names),
             "sets": [list(lags) for lags in plan.sets],
             "centre": units.centre,
             "scale": units.scale,
@@ -192,10 +190,22 @@ class LagRegressor(Forecaster):
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         model = panel.series
         if self.scope != "series":
-            names, group = np.array(state["shared"][1]), self._group(panel)
-            place = np.minimum(np.searchsorted(names, group), len(names) - 1)
-            model = np.where(names[place] == group, place, -1)
+            number = {name: i for i, name in enumerate(state["names"])}
+            model = np.array([number.get(name, -1) for name in self._group(panel).tolist()], dtype=np.int64)
         return Forecast(forecasting.points(state, panel, model, h, known, tuple(self.static), self._is_direct))
+
+    def _join(self, old: State, new: State, panel: Panel, n_old: int) -> State:
+        """Series that share a model with earlier ones take it as it is; others bring their own."""
+        fit, more = dict(old["fit"]), new["fit"]
+        for name in ("centre", "scale"):
+            fit[name] = np.concatenate([fit[name], more[name]])
+        fresh = [i for i, name in enumerate(more["names"]) if name not in fit["names"]]
+        chosen = np.arange(len(panel) - n_old) if self.scope == "series" else np.array(fresh, dtype=np.int64)
+        fit["models"] = forecasting.appended(fit["models"], more["models"], chosen)
+        fit["names"] = [*fit["names"], *(more["names"][i] for i in fresh)]
+        # Whatever else a state holds, conformal errors for one, has the series on its first axis.
+        rest = [{name: value for name, value in state.items() if name != "fit"} for state in (old, new)]
+        return {"fit": fit, **super()._join(rest[0], rest[1], panel, n_old)}
 
     def _keep(self, state: State) -> int | None:
         longest = max((lag for lags in state["sets"] for lag in lags), default=0)

@@ -16,14 +16,14 @@ from tsforecast.panel import Bool, Float, Int, Panel, seasons
 __all__ = ["TILE", "Tile", "generators", "main_season", "normal_widths", "seasonal_last", "tiles"]
 
 TILE = 64
-"""Series worked on together. Products run in tiles of this fixed size, so that the company a series keeps
-changes no bit of its result."""
+"""Series worked on together, few enough that a tile stays in cache. A series' sums run over its own padded length
+alone and its products are its own, so the company it keeps changes no bit of its result."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tile:
-    """Up to TILE series of like length: index (<= TILE,) into the panel; rows (TILE, T) of the block, right-aligned;
-    inside (TILE, T) marks those that belong to the span.
+    """Up to TILE series of one padded length: index (s,) into the panel; rows (s, T) of the block, right-aligned;
+    inside (s, T) marks those that belong to the span.
     """
 
     index: Int
@@ -31,7 +31,9 @@ class Tile:
     inside: Bool
 
     def gather(self, values: Float, fill: float = np.nan) -> Float:
-        """Values (N,) or (N, k) of the block as (TILE, T) or (TILE, T, k), `fill` outside the spans."""
+        """Values (N,) or (N, k) of the block as (s, T) or (s, T, k), `fill` outside the spans."""
+        if not len(values):
+            return np.full((*self.rows.shape, *values.shape[1:]), fill)
         out = values[self.rows]
         out[~self.inside] = fill
         return out
@@ -46,19 +48,15 @@ def padded_length(lengths: Int) -> Int:
 
 
 def tiles(panel: Panel) -> Iterator[Tile]:
-    """The panel in tiles of TILE series with one padded length each; the last of a length is filled with no rows."""
+    """The panel in tiles of up to TILE series with one padded length each."""
     padded = padded_length(panel.lengths)
     for length in np.unique(padded):
         members = np.nonzero(padded == length)[0]
         steps = np.arange(-int(length), 0)
         for first in range(0, len(members), TILE):
             index = members[first : first + TILE]
-            stop = np.zeros(TILE, dtype=np.int64)
-            start = np.zeros(TILE, dtype=np.int64)
-            stop[: len(index)], start[: len(index)] = panel.stop[index], panel.start[index]
-            rows = stop[:, None] + steps
-            inside = rows >= start[:, None]
-            inside[len(index) :] = False
+            rows = panel.stop[index, None] + steps
+            inside = rows >= panel.start[index, None]
             yield Tile(index, np.where(inside, rows, 0), inside)
 
 

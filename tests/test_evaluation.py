@@ -124,7 +124,7 @@ def test_intervals_are_those_of_a_fit_on_the_slice() -> None:
 
 @pytest.fixture(scope="module")
 def bt() -> Backtest:
-    return backtest([SeasonalNaive(), WindowMean(5)], table(3), h=H, windows=4, step=3, levels=(80,))
+    return backtest([SeasonalNaive(), WindowMean(5)], table(3), h=H, windows=4, step=3, levels=(80, 95))
 
 
 KEYS = {"model": [], "series": ["unique_id"], "horizon": ["horizon"], "window": ["cutoff"]}
@@ -156,14 +156,18 @@ def test_scores_equal_sklearn_on_the_table(bt: Backtest, by: Any) -> None:
 def test_interval_scores_by_hand(bt: Backtest) -> None:
     long = bt.forecasts
     got = bt.scores(("coverage", "pinball", "crps"), by="model").set_index("model").loc["SeasonalNaive"]
-    low, high, mid = long["SeasonalNaive-lo-80"], long["SeasonalNaive-hi-80"], long["SeasonalNaive"]
-    assert got["coverage-80"] == pytest.approx(((long.y >= low) & (long.y <= high)).mean())
-    assert got["pinball-0.1"] == pytest.approx(sk.mean_pinball_loss(long.y, low, alpha=0.1))
-    assert got["pinball-0.9"] == pytest.approx(sk.mean_pinball_loss(long.y, high, alpha=0.9))
-    assert got["pinball-0.5"] == pytest.approx(sk.mean_pinball_loss(long.y, mid, alpha=0.5))
-    # Each quantile stands for those nearest to it: 0.3, 0.4 and 0.3 of the unit.
-    share = 0.3 * got["pinball-0.1"] + 0.4 * got["pinball-0.5"] + 0.3 * got["pinball-0.9"]
-    assert got["crps"] == pytest.approx(2 * share)
+    # Each quantile stands for those nearest to it.
+    shares = {"lo-95": (0.025, 0.0625), "lo-80": (0.1, 0.2375), "hi-80": (0.9, 0.2375), "hi-95": (0.975, 0.0625)}
+    total = 0.4 * got["pinball-0.5"]
+    assert got["pinball-0.5"] == pytest.approx(sk.mean_pinball_loss(long.y, long["SeasonalNaive"], alpha=0.5))
+    for end, (alpha, share) in shares.items():
+        own = sk.mean_pinball_loss(long.y, long[f"SeasonalNaive-{end}"], alpha=alpha)
+        assert got[f"pinball-{alpha:g}"] == pytest.approx(own)
+        total += share * own
+    assert got["crps"] == pytest.approx(2 * total)
+    for level in (80, 95):
+        inside = long.y.between(long[f"SeasonalNaive-lo-{level}"], long[f"SeasonalNaive-hi-{level}"])
+        assert got[f"coverage-{level}"] == pytest.approx(inside.mean())
 
 
 @pytest.mark.parametrize(("name", "power"), [("mase", 1), ("rmsse", 2)])
@@ -251,6 +255,27 @@ def test_series_that_begin_or_end_between_origins_are_no_failure() -> None:
     assert counts.to_dict() == {"s0": 16, "s1": 8}
 
 
+def test_horizons_are_counted_from_the_cutoff() -> None:
+    bt = backtest(Naive(), table(), h=2, windows=2, gap=3)
+    long = bt.forecasts
+    got = bt.scores("mae", by="horizon")
+    for row in got.itertuples():
+        part = long[(long.ds - long.cutoff).dt.days == row.horizon]
+        assert row.mae == pytest.approx(sk.mean_absolute_error(part.y, part.Naive))
+    assert list(got.horizon) == [4, 5]
+
+
+def test_excluded_rows_are_neither_fitted_nor_scored() -> None:
+    panel = Panel.from_table(table(lengths=(60,), late=(0,)))
+    excluded = np.arange(60) >= 58
+    wild = panel.replace(y=np.where(excluded, 1e6, panel.y), excluded=excluded)
+    bt = backtest(Naive(), wild, h=H, windows=2)
+    kept = bt.forecasts[bt.forecasts.y < 1e6]
+    assert len(kept) == len(bt.forecasts) - 2
+    got = bt.scores("mae").iloc[0]
+    assert (got.pairs, got.mae) == (6, pytest.approx(sk.mean_absolute_error(kept.y, kept.Naive)))
+
+
 # Leaderboard and comparison.
 
 
@@ -276,6 +301,18 @@ def test_leaderboard_by_hand() -> None:
     assert pooled.loc["Naive", "rmse"] == pytest.approx(sk.root_mean_squared_error(long.y, long.Naive))
     assert set(pooled.figure) == {"pooled"}
     assert set(pooled.baseline) == {"Naive"}
+
+
+@pytest.mark.parametrize("metric", ["rmse", "r2", "mae"])
+def test_windows_are_the_units_of_a_single_series(metric: str) -> None:
+    data = table(7, lengths=(120,), late=(0,))
+    bt = backtest([Naive(), WindowMean(14)], data, h=2, windows=20)
+    size = np.abs(bt.errors[:, :, 0]) ** (1 if metric == "mae" else 2)
+    loss = pd.DataFrame(size.mean(axis=-1).T, columns=bt.models)
+    board = bt.leaderboard(metric)
+    assert list(board.model) == list(loss.mean().sort_values().index)
+    gap = loss[board.model[1]] - loss[board.model[0]]
+    assert list(board.behind_se) == [0.0, pytest.approx(gap.mean() / gap.sem())]
 
 
 def test_the_simpler_model_is_chosen_within_one_standard_error() -> None:
@@ -355,6 +392,23 @@ def test_folds_equal_a_regression_by_hand(scheme: Any) -> None:
         coef = np.linalg.lstsq(x[~held], target[~held], rcond=None)[0]
         np.testing.assert_allclose(bt.point[0, 1:, 0, 0][held], x[held] @ coef, rtol=1e-9)
     assert list(bt.forecasts.fold) == list(dealt(120, 5, scheme, 0)[1:])
+
+
+def test_folds_of_trading_days_judge_each_row_once() -> None:
+    """Two series that skip different days: no row is forecast in the place of a missing one."""
+    rng = np.random.default_rng(8)
+    days = pd.bdate_range("2024-01-01", periods=80)
+    parts = [pd.DataFrame({"unique_id": name, "ds": days[rng.random(80) < 0.8], "y": 0.0}) for name in ("a", "b")]
+    data = pd.concat(parts, ignore_index=True)
+    data["y"] = rng.normal(size=len(data))
+    panel = Panel.from_table(data, freq="B", gaps="ignore")
+    long = backtest(AR(1, ridge=0, transform=None), panel, h=1, windows=4, scheme="kfold").forecasts
+    assert not long.duplicated(["unique_id", "ds"]).any()
+    joined = long.merge(data, on=["unique_id", "ds"], suffixes=("", "_true"))
+    assert len(joined) == len(long) > 120
+    assert (joined.y == joined.y_true).all()
+    fold = dict(zip(panel.grid[1:], dealt(len(panel.grid), 4, "kfold", 0)[1:], strict=True))
+    assert (long.fold == long.ds.map(lambda day: fold[np.datetime64(day, "us")])).all()
 
 
 def rmse_of(bt: Backtest) -> float:
@@ -477,4 +531,7 @@ def test_judging_on_rows_tuned_on_warns() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         vars(model)["tuned_on_"] = np.datetime64("2024-02-21", "us")
+        backtest(model, data, h=H, windows=2)
+    vars(model)["tuned_on_"] = np.datetime64("2024-02-22", "us")
+    with pytest.warns(LeakageWarning):
         backtest(model, data, h=H, windows=2)

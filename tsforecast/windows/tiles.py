@@ -119,5 +119,5 @@ def _seasonal_sd(panel: Panel, season: int) -> Float:
         seen = np.isfinite(moved)
         total = np.where(seen, moved, 0.0) ** 2
         mean = total.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-        out[tile.index] = np.sqrt(mean)[: len(tile.index)]
+        out[tile.index] = np.sqrt(mean)
     return out

@@ -363,6 +363,24 @@ def test_text_columns_become_codes_of_sorted_labels() -> None:
     assert np.isnan(panel.column("kind")[gap]).all()
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_missing_labels_are_missing_values(kind: str) -> None:
+    labels = ["q", None, "p", "q", None]
+    df = pd.DataFrame(
+        {
+            "ds": pd.date_range("2024-01-01", periods=5),
+            "y": 1.0,
+            "kind": labels,
+            "flag": [True, None, False, True, None],
+        }
+    )
+    arrow = pa.Table.from_pandas(df, preserve_index=False)
+    panel = Panel.from_table({"pandas": df, "polars": pl.from_arrow(arrow), "pyarrow": arrow}[kind])
+    assert panel.categories == {"kind": ("p", "q")}
+    np.testing.assert_array_equal(panel.column("kind"), [1, np.nan, 0, 1, np.nan])
+    np.testing.assert_array_equal(panel.column("flag"), [1, np.nan, 0, 1, np.nan])
+
+
 def test_a_fitted_panel_does_not_change_with_the_callers_table() -> None:
     df = ragged(8, missing=0)
     panel = Panel.from_table(df, freq="D")

@@ -274,6 +274,14 @@ def test_ids_of_all_sorts(name: str, kind: str) -> None:
     assert out["Naive"] == [float(df[df["unique_id"] == one]["y"].iloc[-1]) for one in ids for _ in range(3)]
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_hashes_as_ids_keep_every_digit(kind: str) -> None:
+    hashes = np.array([1, 2**63, 2**64 - 1], dtype=np.uint64)
+    df = DAILY.assign(unique_id=hashes[DAILY["unique_id"].map({"a": 0, "b": 1, "c": 2})])
+    out = listed(SeasonalNaive().fit(KINDS[kind](df)).predict(2))
+    assert out["unique_id"] == [one for one in hashes.tolist() for _ in range(2)]
+
+
 # --- time zones: days are local, hours are steps of UTC
 
 ZONES: dict[str, tuple[str, str, str, int]] = {

@@ -90,6 +90,8 @@ def encode(column: nw.Series[Any]) -> tuple[Int, NDArray[Any]]:
             native = native.cast(kind.value_type)
         encoded = native.unify_dictionaries().combine_chunks().dictionary_encode()
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        if column.dtype.is_integer():
+            return codes, _plain(encoded.dictionary.to_numpy(zero_copy_only=False))
         return codes, _objects(encoded.dictionary.to_pylist())
     if column.implementation.is_polars() and column.dtype == nw.String:
         labels = column.drop_nulls().unique(maintain_order=True)
@@ -108,9 +110,10 @@ def _objects(values: list[Any]) -> NDArray[Any]:
 
 
 def _plain(uniques: Any) -> NDArray[Any]:
-    if pd.api.types.is_integer_dtype(uniques.dtype):
-        return np.asarray(uniques, dtype=np.int64)
-    return np.asarray(uniques, dtype=object)
+    if not pd.api.types.is_integer_dtype(uniques.dtype):
+        return np.asarray(uniques, dtype=object)
+    wide = pd.api.types.is_unsigned_integer_dtype(uniques.dtype) and len(uniques) and uniques.max() >= 2**63
+    return np.asarray(uniques, dtype=np.uint64 if wide else np.int64)  # hashes fill all 64 bits
 
 
 def sorted_ids(column: nw.Series[Any]) -> tuple[Int, NDArray[Any]]:

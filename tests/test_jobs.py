@@ -1,6 +1,9 @@
 """Jobs: what a file may say, what is read, what is written, and that a bad series harms no other."""
 
 import ast
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from tsforecast.jobs import Exit, Job, backtest_job, check_job, load_job, run_jo
 from tsforecast.jobs.config import parse_job
 from tsforecast.jobs.derive import derived
 from tsforecast.jobs.keys import line_of
+from tsforecast.jobs.lock import HeldError, alone
 from tsforecast.jobs.sinks import write_table
 from tsforecast.jobs.sources import read
 
@@ -368,6 +372,32 @@ def test_a_write_that_dies_leaves_the_former_file(tmp_path: Path, monkeypatch: p
         write_table(sales(2), "parquet:x.parquet", tmp_path)
     assert (tmp_path / "x.parquet").read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["x.parquet"]
+
+
+def test_a_second_run_is_held_off_until_the_first_ends(tmp_path: Path) -> None:
+    output = tmp_path / "out/forecasts.parquet"
+    with alone(output):
+        with pytest.raises(HeldError, match=f"process {os.getpid()} on "):
+            ran(tmp_path, sales())
+        assert not output.exists()
+        held = "import sys, time; from pathlib import Path; from tsforecast.jobs.lock import alone\n"
+    held += "with alone(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", held, str(output)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(HeldError, match=f"process {other.pid} on "):
+            ran(tmp_path, sales())
+    finally:
+        other.kill()  # no chance to clean up behind itself
+        other.communicate()
+    assert ran(tmp_path, sales())[0].exit is Exit.OK
+    assert not list((tmp_path / "out").glob("*.lock"))
+
+
+def test_where_no_series_is_left_the_findings_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"(?s)every series is quarantined.*TSF-Y-NONFINITE: series '000'"):
+        ran(tmp_path, sales().assign(y=np.inf))
 
 
 def test_csv_comes_back_as_it_went(tmp_path: Path) -> None:

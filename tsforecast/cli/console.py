@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from rich.text import Text
 from tsforecast.cli.stopping import Terminated
 from tsforecast.errors import FitError, TsforecastError
 from tsforecast.jobs.exits import Exit
+from tsforecast.jobs.lock import HeldError
 from tsforecast.reporting.text import cells, shown
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ STYLES = {"ok": "green", "repaired": "yellow", "cold_start": "yellow", "fallback
 class _Lines:
     """Progress as plain lines on the error stream, for logs."""
 
+    def plan(self, steps: int) -> None:
+        """Lines do not count."""
+
     def start(self, step: str) -> None:
         self.step, self.began = step, perf_counter()
 
@@ -56,6 +61,9 @@ class _Live:
         self.bars = bars
         self.task = bars.add_task("", total=None)
 
+    def plan(self, steps: int) -> None:
+        self.bars.update(self.task, total=steps)
+
     def start(self, step: str) -> None:
         self.step, self.began = step, perf_counter()
         self.bars.update(self.task, description=shown(step))
@@ -64,6 +72,7 @@ class _Live:
         line = Text.assemble(
             ("✓ ", "green"), f"{shown(self.step):<24}", (f"{perf_counter() - self.began:5.1f} s", "dim")
         )
+        self.bars.advance(self.task)
         self.bars.console.print(line.append(f"  {shown(detail, 200)}", "dim"))
 
 
@@ -100,7 +109,7 @@ def show(outcome: Outcome, table: Any | None = None) -> None:
         sys.stdout.write(table.to_csv(index=False))
         console = _Screen(stderr=True)  # the forecasts have the output to themselves
     elif table is not None:
-        console.print(_table(table, f"Forecasts ({len(table):,} rows; --out FILE keeps them)"))
+        console.print(_table(_compact(table), f"Forecasts ({len(table):,} rows; --out FILE keeps them)"))
     if outcome.leaderboard is not None:
         console.print(_table(_board(outcome.leaderboard), "Leaderboard"))
         console.print("* chosen: the simplest within one standard error of the best\n", style="dim")
@@ -115,6 +124,15 @@ def show(outcome: Outcome, table: Any | None = None) -> None:
         console.print(Text.assemble(f"{name:<10} ", (str(path), "bold")), soft_wrap=True)
     if outcome.message:
         _Screen(stderr=True).print(Text(outcome.message, style="bold red"))
+
+
+def _compact(table: Any) -> Any:
+    """Forecasts with headings that fit a screen: bounds without their model's name, or left out for several models."""
+    bound = re.compile(r"(?P<model>.+)-(?P<short>(?:lo|hi)-[\d.]+)$")
+    found = {name: match for name in table if (match := bound.match(str(name)))}
+    if len({match["model"] for match in found.values()}) > 1:
+        return table.drop(columns=list(found))
+    return table.rename(columns={name: match["short"] for name, match in found.items()})
 
 
 def _board(board: Any) -> Any:
@@ -162,7 +180,10 @@ def _table(table: Any, title: str, most: int = MOST_ROWS) -> Table:
         column = cells(head[name])
         right = head[name].dtype.kind in "iuf"
         made.add_column(
-            Text(shown(name)), justify="right" if right else "left", no_wrap=right or place == 0, overflow="fold"
+            Text(shown(name)),
+            justify="right" if right else "left",
+            no_wrap=right or place == 0 or head[name].dtype.kind == "M",
+            overflow="fold",
         )
         texts.append(column)
     for row in zip(*texts, strict=True):
@@ -223,6 +244,8 @@ def _judged(cause: BaseException) -> tuple[Exit, str, str]:
             return Exit.INTERRUPTED, "interrupted", "interrupted; files are as they were"
         case Terminated():
             return Exit.TERMINATED, "terminated", "terminated; files are as they were, start it again"
+        case HeldError():
+            return Exit.HELD, "held", str(cause)
         case FitError():
             return Exit.NOT_PUBLISHED, "not published", str(cause)
         case TsforecastError():

@@ -53,7 +53,9 @@ def forecast_all(
         tables.append(table)
         progress.done("")
     whole = reduce(lambda left, right: left.merge(right, on=keys, how="outer"), tables)
-    whole = whole.drop(columns=[name for name in whole if str(name).endswith("-status")])
+    # Every model says how it fared; the status of the main one is the status of the series, and stands last.
+    others = [name for name in whole if str(name).endswith("-status")]
+    whole = whole[[name for name in whole if name not in ("status", *others)] + ["status"] * ("status" in whole)]
     left_out = _left_out(inputs.history, panel)
     rescued = _rescued(job, main, panel, inputs.history, left_out) if job.on_error == "fallback" else None
     if rescued is not None:

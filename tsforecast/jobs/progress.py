@@ -10,6 +10,9 @@ __all__ = ["QUIET", "Progress"]
 class Progress(Protocol):
     """Who hears how far a job is."""
 
+    def plan(self, steps: int) -> None:
+        """So many steps are to come."""
+
     def start(self, step: str) -> None:
         """A step begins."""
 
@@ -18,6 +21,9 @@ class Progress(Protocol):
 
 
 class _Quiet:
+    def plan(self, steps: int) -> None:
+        """Say nothing."""
+
     def start(self, step: str) -> None:
         """Say nothing."""
 

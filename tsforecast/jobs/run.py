@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
 import pandas as pd
 
-from tsforecast.errors import ConfigError, TsforecastWarning
+from tsforecast.errors import SHOWN, ConfigError, DataError, TsforecastWarning
 from tsforecast.evaluation import Backtest, backtest
 from tsforecast.findings import check
 from tsforecast.findings.policies import resolved
@@ -20,10 +20,11 @@ from tsforecast.jobs.clean import clean_table
 from tsforecast.jobs.exits import Exit
 from tsforecast.jobs.forecasts import Forecasts, forecast_all
 from tsforecast.jobs.inputs import Inputs, gather
+from tsforecast.jobs.lock import alone
 from tsforecast.jobs.models import models_of, policies_of
 from tsforecast.jobs.progress import QUIET, Progress
 from tsforecast.jobs.schema import Job
-from tsforecast.jobs.sinks import write_table
+from tsforecast.jobs.sinks import target, write_table
 from tsforecast.panel import Panel
 from tsforecast.reporting import report, standing
 
@@ -58,12 +59,19 @@ class Outcome:
 def run_job(job: Job, base: Path, *, progress: Progress = QUIET) -> Outcome:
     """Run a whole job; its paths are relative to `base`.
 
-    ConfigError or DataError, before anything is written, where the job or its data cannot be used.
+    ConfigError or DataError, before anything is written, where the job or its data cannot be used; HeldError where
+    another run has the same output.
     """
+    with alone(target(job.output.forecasts, base)[1]) if job.output.forecasts else nullcontext():
+        return _run(job, base, progress)
+
+
+def _run(job: Job, base: Path, progress: Progress) -> Outcome:
     began = perf_counter()
     with _heard() as said:
-        inputs, findings, panel = _opened(job, base, progress)
         models = models_of(job)
+        progress.plan(3 + bool(job.backtest.windows) + len(models))
+        inputs, findings, panel = _opened(job, base, progress)
         result = _backtest(job, models, panel, progress) if job.backtest.windows else None
         board = None if result is None else standing(result, job.backtest.metric, job.backtest.baseline)
         main = _main(board, models)
@@ -101,6 +109,7 @@ def backtest_job(job: Job, base: Path, *, progress: Progress = QUIET) -> Outcome
     began = perf_counter()
     if not job.backtest.windows:
         raise ConfigError("backtest.windows = 0 leaves nothing to compare; give at least 1")
+    progress.plan(4)
     with _heard() as said:
         _, findings, panel = _opened(job, base, progress)
         result = _backtest(job, models_of(job), panel, progress)
@@ -136,21 +145,34 @@ def _opened(job: Job, base: Path, progress: Progress) -> tuple[Inputs, pd.DataFr
     progress.done(f"{len(inputs.history):,} rows" + (f" from {files} files" if files > 1 else ""))
     progress.start("check")
     findings = _checked(job, inputs)
-    data = job.data
-    panel = Panel.from_table(
-        inputs.history,
-        id=inputs.id,
-        time=data.time,
-        target=data.target,
-        freq=job.freq,
-        gaps=data.gaps,
-        static=inputs.static,
-        policies=policies_of(job),
-        mask=inputs.mask,
-        weights=data.weights,
-    )
+    panel = _panel(job, inputs, findings)
     progress.done(f"{len(panel):,} series, {len(findings):,} findings")
     return inputs, findings, panel
+
+
+def _panel(job: Job, inputs: Inputs, findings: pd.DataFrame) -> Panel:
+    """The series that the policies leave; DataError with the findings where they leave none."""
+    data = job.data
+    stopped = findings[findings["policy"] == "quarantine"]
+    try:
+        return Panel.from_table(
+            inputs.history,
+            id=inputs.id,
+            time=data.time,
+            target=data.target,
+            freq=job.freq,
+            gaps=data.gaps,
+            static=inputs.static,
+            policies=policies_of(job),
+            mask=inputs.mask,
+            weights=data.weights,
+        )
+    except DataError as cause:
+        if cause.code != "TSF-LEN" or not len(stopped):
+            raise
+        worst = stopped[["code", "series", "found", "fix"]].head(SHOWN).itertuples(index=False)
+        lines = [f"{code}: series {series!r}: {found}. {fix}" for code, series, found, fix in worst]
+        raise DataError("\n".join(["every series is quarantined", *lines])) from cause
 
 
 def _checked(job: Job, inputs: Inputs) -> pd.DataFrame:

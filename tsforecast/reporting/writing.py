@@ -174,8 +174,15 @@ def _by_horizon(result: Backtest, order: Sequence[str]) -> Chart | None:
 def _series(
     panel: Panel, result: Backtest | None, forecasts: pd.DataFrame | None, order: Sequence[str]
 ) -> tuple[Chart, ...]:
-    sizes = np.array([np.nanmean(np.abs(panel.y[a:b])) if np.isfinite(panel.y[a:b]).any() else np.nan
-                      for a, b in zip(panel.start, panel.stop, strict=True)])  # fmt: skip
+    owner = np.repeat(np.arange(len(panel)), panel.lengths)
+    spans = (
+        panel.start[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(panel.lengths) - panel.lengths, panel.lengths)
+    )
+    size = np.abs(panel.y[spans])
+    there = np.isfinite(size)
+    count = np.bincount(owner[there], minlength=len(panel))
+    total = np.bincount(owner[there], size[there], minlength=len(panel))
+    sizes = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     losses = None
     if result is not None:
         errors = np.abs(result.errors[result.models.index(order[0])])

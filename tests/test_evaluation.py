@@ -447,6 +447,8 @@ def test_shuffled_folds_flatter_where_residuals_are_correlated(phi: float, lags:
         (Naive(), {"scheme": "random"}, "scheme must be"),
         (Naive(), {"scheme": "kfold"}, "no lag table"),
         (AR(2), {"scheme": "kfold", "windows": 3}, "one step ahead"),
+        (AR(2), {"scheme": "blocked", "h": 1}, "at least 2, got 1"),
+        (AR(2), {"scheme": "blocked", "h": 1, "windows": 90}, "90 folds need as many rows"),
         (Naive(), {"windows": 100}, "rows before the end"),
         (Naive(), {"refit": 0}, "refit must be"),
         (Naive(), {"levels": (0.8,)}, "80, not 0.8"),
@@ -455,7 +457,7 @@ def test_shuffled_folds_flatter_where_residuals_are_correlated(phi: float, lags:
 )
 def test_options_that_cannot_work(models: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        backtest(models, table(), h=H, **options)
+        backtest(models, table(), **({"h": H} | options))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
-import numpy as np
-
 from tsforecast.errors import ConfigError, FitError, LeakageWarning, listed
 from tsforecast.evaluation.folds import check_folds, dealt, fold_rolled
 from tsforecast.evaluation.value import Backtest
@@ -16,7 +14,7 @@ from tsforecast.findings import as_panel
 from tsforecast.forecast import STATUSES
 from tsforecast.forecaster import Forecaster
 from tsforecast.intervals import checked_levels
-from tsforecast.panel import Int, Panel
+from tsforecast.panel import Panel
 from tsforecast.rolling import Rolled, origins, rolled
 
 __all__ = ["backtest"]
@@ -44,32 +42,25 @@ def backtest(
     the data itself, so they are taken as known without error. A series too short at an origin has no forecast there.
 
     `scheme="kfold"` (shuffled) and `"blocked"` (stretches of time) judge a plain lag model on the rows of its lag
-    table instead: each row is forecast one step ahead by a fit on the other `windows` - 1 folds, later rows among
-    them. That uses all data and is honest where the model's residuals are uncorrelated; where they are not, neighbours
-    tell a shuffled fold what it should not know, and the score flatters.
-    Bergmeir, Hyndman & Koo (2018), A note on the validity of cross-validation for evaluating autoregressive time
-    series prediction, CSDA 120.
+    table instead, by fits on the other `windows` - 1 folds, later rows among them: honest only where residuals are
+    uncorrelated (see `tsforecast.evaluation.folds`).
 
     ConfigError for names or options that cannot work, FitError where a model with `on_error="raise"` gave no usable
     forecast, LeakageWarning where the origins reach into rows that a model was tuned on.
     """
-    members = _members(models)
-    panel = as_panel(data)
-    levels = checked_levels(levels)
-    _check_names(members, panel)
+    panel, levels = as_panel(data), checked_levels(levels)
+    members = _members(models, panel)
     _check_choices(members, align, scheme)
     fold = None
     if scheme == "rolling":
         cutoffs = origins(panel, h=h, windows=windows, step=step, gap=gap, align=align)
-        _warn_of_leakage(members, panel, cutoffs)
-        roll = partial(
-            rolled, cutoffs=cutoffs, h=h, gap=gap, refit=refit, input_size=input_size, levels=levels
-        )  # fmt: skip
+        _warn_of_leakage(members, panel, int(cutoffs.min()) + 1)
+        options: dict[str, Any] = {"refit": refit, "input_size": input_size, "levels": levels}
+        roll = partial(rolled, cutoffs=cutoffs, h=h, gap=gap, **options)
     else:
-        fold = dealt(len(panel.grid), windows, scheme, seed=0)
-        for model in members:
-            check_folds(model, folds=windows, h=h, gap=gap, levels=levels)
-        _warn_of_leakage(members, panel, np.zeros(1, dtype=np.int64))
+        check_folds(members, h=h, gap=gap, levels=levels)
+        fold = dealt(len(panel.grid), windows, scheme)
+        _warn_of_leakage(members, panel, 0)
         roll = partial(fold_rolled, fold=fold)
     done = [_rolled(model, panel, roll, h + gap) for model in members]
     return Backtest(
@@ -88,17 +79,13 @@ def backtest(
     )
 
 
-def _members(models: Forecaster | Sequence[Forecaster]) -> tuple[Forecaster, ...]:
+def _members(models: Forecaster | Sequence[Forecaster], panel: Panel) -> tuple[Forecaster, ...]:
     members = (models,) if isinstance(models, Forecaster) else tuple(models)
     if not members:
         raise ConfigError("no model to backtest: give one forecaster or a sequence of them")
     for model in members:
         if not isinstance(model, Forecaster):
             raise ConfigError(f"a model must be a forecaster such as AR() or Naive(), got {model!r}")
-    return members
-
-
-def _check_names(members: Sequence[Forecaster], panel: Panel) -> None:
     names = [model.name for model in members]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -109,6 +96,7 @@ def _check_names(members: Sequence[Forecaster], panel: Panel) -> None:
     taken = sorted({"cutoff", "trained_to", *filter(None, panel.names)} & set(names))
     if taken:
         raise ConfigError(f"{listed(taken)} is a column of the table already: give the model another alias")
+    return members
 
 
 def _check_choices(members: Sequence[Forecaster], align: str, scheme: str) -> None:
@@ -124,9 +112,9 @@ def _check_choices(members: Sequence[Forecaster], align: str, scheme: str) -> No
         )
 
 
-def _warn_of_leakage(members: Sequence[Forecaster], panel: Panel, cutoffs: Int) -> None:
-    """LeakageWarning for models tuned on rows at or after the first one to be judged."""
-    first = panel.grid[min(max(int(cutoffs.min()) + 1, 0), len(panel.grid) - 1)]
+def _warn_of_leakage(members: Sequence[Forecaster], panel: Panel, position: int) -> None:
+    """LeakageWarning for models tuned on rows at or after the grid position of the first row to be judged."""
+    first = panel.grid[max(position, 0)]
     for model in members:
         until = getattr(model, "tuned_on_", None)
         if until is not None and until.dtype.kind == first.dtype.kind and first <= until:

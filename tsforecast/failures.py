@@ -48,7 +48,7 @@ def out_of_range(point: Float, panel: Panel) -> Bool:
         # The last rows alone clear nearly every series; the rest are judged on all of their history.
         few = panel.take(suspect)
         for tile in tiles(few):
-            far[suspect[tile.index]] = _far(point[suspect[tile.index]], tile.gather(panel.y)[: len(tile.index)])
+            far[suspect[tile.index]] = _far(point[suspect[tile.index]], tile.gather(panel.y))
     return far
 
 

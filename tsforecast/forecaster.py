@@ -78,6 +78,10 @@ class Forecaster(Parameters):
         joined: State = growth.joined(old, new, n_old, len(panel) - n_old)
         return joined
 
+    def _completed(self, state: State, panel: Panel) -> State:
+        """The state with what is worked out only on demand, while the rows it was fitted on are still there."""
+        return state
+
     def _keep(self, state: State) -> int | None:
         """Last rows of each series that forecasts need; None for all."""
         return None
@@ -230,8 +234,8 @@ class Forecaster(Parameters):
 
         Overlapping rows must agree with those known, or DataError; `revised="replace"` takes the new values.
         """
+        state = self._completed(self.state_, self._ready())
         panel, fresh = growth.extended(self._ready(), self.design(growth.newer(self._ready(), data)), revised)
-        state = self.state_
         if fresh.any():
             new = panel.take(fresh).replace(series=np.arange(int(fresh.sum())))
             state = self._join(state, self.learn(new, self.h_), panel, int((~fresh).sum()))
@@ -258,6 +262,7 @@ class Forecaster(Parameters):
 
     def save(self, path: Any) -> None:
         """Write the fitted model to one file; `tsforecast.load(path)` gives it back in any process."""
+        self.state_ = self._completed(self.state_, self._ready())
         growth.save(self, self._ready(), path)
 
     def _ready(self) -> Panel:

@@ -154,7 +154,7 @@ class Panel:
         mask: Any = None,
         weights: str | None = None,
     ) -> Panel:
-        """Panel from a pandas, polars or pyarrow table; DataError lists all findings that `policies` does not settle."""
+        """Panel from a pandas, polars or pyarrow table; DataError lists the findings that `policies` leaves open."""
         # The one upward import of the house: the door stands on findings, and users look for it here.
         from tsforecast.findings import read_panel
 
@@ -180,7 +180,10 @@ class Panel:
     @property
     def observed(self) -> Int:
         """Finite target rows of each series (n,)."""
-        counts = np.concatenate([[0], np.cumsum(np.isfinite(self.y))])
+        finite = np.isfinite(self.y)
+        if finite.all():
+            return self.lengths
+        counts = np.concatenate([[0], np.cumsum(finite)])
         seen: Int = counts[self.stop] - counts[self.start]
         return seen
 

@@ -100,7 +100,7 @@ def _line(panel: Panel) -> tuple[Float, Float, Float, Float, Float]:
         steps = np.diff(y, axis=1) - slope[:, None]
         known = np.isfinite(steps)
         sd = np.sqrt((np.where(known, steps, 0.0) ** 2).sum(axis=1) / np.maximum(known.sum(axis=1) - 1, 1))
-        out[:, tile.index] = np.stack([first, last, span, width - 1.0 - b, sd])[:, : len(tile.index)]
+        out[:, tile.index] = np.stack([first, last, span, width - 1.0 - b, sd])
     first_, last_, span_, behind_, sd_ = out
     return first_, last_, span_, behind_, sd_
 
@@ -144,7 +144,7 @@ def _moments(panel: Panel) -> tuple[Float, Float, Float]:
         mean = np.where(count > 0, np.where(seen, y, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
         gap = np.where(seen, y - mean[:, None], 0.0)
         sd = np.sqrt((gap**2).sum(axis=1) / np.maximum(count - 1, 1))
-        out[:, tile.index] = np.stack([mean, sd, count])[:, : len(tile.index)]
+        out[:, tile.index] = np.stack([mean, sd, count])
     mean_, sd_, count_ = out
     return mean_, sd_, count_
 
@@ -185,12 +185,11 @@ class Climatology(Forecaster):
         # Each series counts time from its own first row: dates of other series must not matter.
         first = _first(panel)
         for tile in tiles(panel):
-            live = len(tile.index)
-            y = tile.gather(panel.y)[:live]
-            t = (panel.position(tile.rows[:live], tile.index[:, None]) - first[tile.index, None]).astype(float)
+            y = tile.gather(panel.y)
+            t = (panel.position(tile.rows, tile.index[:, None]) - first[tile.index, None]).astype(float)
             seen = np.isfinite(y)
             long = seen.sum(axis=1) >= 3 * season
-            slope = long if self.trend == "auto" else np.full(live, bool(self.trend))
+            slope = long if self.trend == "auto" else np.full(len(y), bool(self.trend))
             coef[tile.index], sd[tile.index] = _normal(y, t, seen, slope, season, means, self.harmonics)
         origin = panel.grid[first] if len(panel.grid) else first
         return {"coef": coef, "sd": sd, "origin": origin, "season": float(season), "means": bool(means)}

@@ -72,7 +72,7 @@ def _head(z: Float, lengths: Int, m: int) -> tuple[Float, Float]:
 
 
 def lag_design(z: Float, lags: Sequence[int], past: Float, known: Float, lead: int = 1) -> tuple[Float, Float]:
-    """Regressors (s, T, d) = [1, z lags, past lags (column by column), known] of the row `lead` - 1 after each last lag.
+    """Regressors (s, T, d): 1, z lags, past lags column by column, known; the last lag lies `lead` - 1 rows back.
 
     z (s, T), past (s, T, p), known (s, T, k) with NaN where unknown; the row of target t holds z[t - lead + 1 - lag].
     The second value (s, T) is 1 where every regressor is known, 0 elsewhere; there the row is zero.
@@ -104,11 +104,14 @@ def explicit_moments(x: Float, whole: Float, target: Float, weights: Float | Non
         use = use * weights
     d = x.shape[2]
     out = np.empty((len(x), d + target.shape[2], d + target.shape[2]))
-    held = np.where(use[:, :, None] > 0, target, 0.0)
-    # Rows of x that are not whole are zero already: without weights, most calls need no second copy of x.
-    left = x if weights is None and np.array_equal(use, whole) else x * use[:, :, None]
-    out[:, :d, :d] = np.swapaxes(left, 1, 2) @ x
-    out[:, :d, d:] = np.swapaxes(left, 1, 2) @ held
+    root = np.sqrt(use)[:, :, None]
+    held = np.where(root > 0, target, 0.0) * root
+    # Rows of x that are not whole are zero already, so most calls need no second copy. Either way x is multiplied by
+    # itself: another buffer on the left would take another routine, and bits would depend on the company.
+    if weights is not None or not np.array_equal(use, whole):
+        x = x * root
+    out[:, :d, :d] = np.swapaxes(x, 1, 2) @ x
+    out[:, :d, d:] = np.swapaxes(x, 1, 2) @ held
     out[:, d:, :d] = np.swapaxes(out[:, :d, d:], 1, 2)
-    out[:, d:, d:] = np.swapaxes(held * use[:, :, None], 1, 2) @ held
+    out[:, d:, d:] = np.swapaxes(held, 1, 2) @ held
     return out, np.count_nonzero(use, axis=1).astype(np.float64)

@@ -136,8 +136,7 @@ def _try(
     place: Sequence[int],
 ) -> None:
     """Write the tile's answers where they beat what stands (or where nothing stands yet)."""
-    live = len(index)
-    score = np.where(np.isnan(answers.score[:live]), np.inf, answers.score[:live])
+    score = np.where(np.isnan(answers.score), np.inf, answers.score)
     better = (score < best[index]) | np.isnan(state["const"][index, 0])
     to, of = index[better], np.nonzero(better)[0]
     best[to] = score[of]

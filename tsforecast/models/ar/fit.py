@@ -109,9 +109,7 @@ def tile_rows(panel: Panel, tile: Tile, transform: Transform, units: tuple[Float
     if units is None:
         centre, scale = _units(z, columns)
     else:
-        live = len(tile.index)
-        centre, scale = np.zeros((len(z), 1 + columns.shape[2])), np.ones((len(z), 1 + columns.shape[2]))
-        centre[:live], scale[:live] = units[0][tile.index], units[1][tile.index]
+        centre, scale = units[0][tile.index], units[1][tile.index]
     log_mean = np.zeros(len(z))
     if transform.log:
         seen = y > 0
@@ -159,11 +157,9 @@ def moments(
     out, used, log_mean = np.zeros((n, d, d)), np.zeros(n), np.zeros(n)
     centre, scale = np.zeros((n, 1 + k)), np.ones((n, 1 + k))
     for tile in tiles(panel):
-        live = len(tile.index)
         rows = tile_rows(panel, tile, transform, units)
-        out[tile.index], used[tile.index] = (part[:live] for part in _tile_moments(rows, tile, transform, lags))
-        centre[tile.index], scale[tile.index] = rows.centre[:live], rows.scale[:live]
-        log_mean[tile.index] = rows.log_mean[:live]
+        out[tile.index], used[tile.index] = _tile_moments(rows, tile, transform, lags)
+        centre[tile.index], scale[tile.index], log_mean[tile.index] = rows.centre, rows.scale, rows.log_mean
     return Moments(out, used, centre, scale, log_mean, lags, p)
 
 
@@ -229,11 +225,10 @@ def _exact(panel: Panel, transform: Transform, m: Moments, lags: Sequence[int], 
     coef = np.zeros((len(few), len(m.columns(lags)) - 2))
     rank = np.zeros(len(few))
     for tile in tiles(few):
-        live = len(tile.index)
         rows = tile_rows(few, tile, transform, units)
         x, complete = lag_design(rows.z, lags, rows.past, rows.known)
         use = complete * np.isfinite(rows.z) * (1.0 if rows.weights is None else rows.weights)
-        coef[tile.index], rank[tile.index] = (part[:live] for part in exact(x[:, :, 1:], np.nan_to_num(rows.z), use))
+        coef[tile.index], rank[tile.index] = exact(x[:, :, 1:], np.nan_to_num(rows.z), use)
     return coef, rank
 
 

@@ -73,16 +73,22 @@ class AR(Forecaster):
         return inference.summary(self._recursive("summary()"), self._ready(), id, self.name)
 
     def components(self, h: int | None = None, *, future: Any = None) -> Any:
-        """Table of what constant, lags, known and calendar columns add to each forecast (on logs where it is logged)."""
+        """Table of what constant, lags, known and calendar columns add to each forecast, on logs where it is logged."""
         state, panel, steps = self._recursive("components()"), self._ready(), self._horizon(h)
         return inference.components(state, panel, steps, self._known_ahead(steps, future), self.name)
 
     def _recursive(self, what: str) -> State:
-        self._ready()
+        panel = self._ready()
         if self._is_direct:
             raise ConfigError(f"{what} describes recursive models; this one is direct (strategy, or past columns)")
+        self.state_ = self._completed(self.state_, panel)
         state: State = self.state_["fit"]
         return state
+
+    def _completed(self, state: State, panel: Panel) -> State:
+        if self._is_direct:
+            return state
+        return state | {"fit": series.with_errors(state["fit"], panel, self.ridge)}
 
     @property
     def _is_direct(self) -> bool:
@@ -174,6 +180,8 @@ class AR(Forecaster):
         return None if self._is_direct else series.simulate(state, panel, h, known, draws)
 
     def _join(self, old: State, new: State, panel: Panel, n_old: int) -> State:
+        fresh = panel.take(slice(n_old, None))
+        new = self._completed(new, fresh.replace(series=np.arange(len(fresh), dtype=np.int64)))
         lags = sorted({*old["fit"]["lags"], *new["fit"]["lags"]})
         widen = direct.widened if self._is_direct else series.widened
         reach = max(lags, default=0) + max(int(part["fit"]["diff"].max(initial=0)) for part in (old, new))

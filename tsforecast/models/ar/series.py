@@ -14,30 +14,66 @@ from tsforecast.models.ar.fit import Fit, Moments, Ridge, fit_lags, moments, til
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import State
 from tsforecast.windows import Tile, normal_widths
+from tsforecast.windows.blocks import BLOCK, in_blocks
 from tsforecast.windows.moments import explicit_moments, lag_design
+from tsforecast.windows.plan import Transform
 
-__all__ = ["drives", "empty_state", "equation_of", "fit", "fit_windows", "predict", "write_fit"]
-
-BLOCK = 2048
-"""Series worked on between two allocations: bounds memory, changes no bit of a result."""
+__all__ = [
+    "drives",
+    "empty_state",
+    "equation_of",
+    "fit",
+    "fit_windows",
+    "predict",
+    "simulate",
+    "widened",
+    "with_errors",
+    "write_fit",
+]
 
 
 def fit(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int | None, calm: bool) -> State:
     """State arrays of n series: the equation of each, its coefficients, and what was chosen."""
     union = tuple(sorted({lag for c in candidates for lag in c.lags}))
     state = empty_state(panel, candidates)
-    for first in range(0, len(panel), BLOCK):
-        block = np.arange(first, min(first + BLOCK, len(panel)))
+
+    def work(block: Int) -> None:
         part = panel.take(block)
         chosen = choose(part, candidates, ridge, h or 1, calm)
         for number in np.unique(chosen):
             index = np.nonzero(chosen == number)[0]
             some, form = part.take(index), candidates[number]
             m = moments(some, form.transform, form.lags)
-            done = fit_lags(some, form.transform, m, form.lags, ridge, errors=True)
+            done = fit_lags(some, form.transform, m, form.lags, ridge)
             write_fit(state, block[index], some, form, union, done, m.centre[:, 0], calm)
         state["choice"][block] = chosen
+
+    in_blocks(len(panel), work)
     return state
+
+
+def with_errors(state: State, panel: Panel, ridge: Ridge) -> State:
+    """The state of series 0..n-1 with standard errors, from the rows it was fitted on; they are not worked out before.
+
+    Forecasts need none of them, and they would cost a fit another third.
+    """
+    if state["error"].shape[1]:
+        return state
+    lagged = len(state["lags"]) * (1 + panel.n_past)
+    error = np.full((len(panel), state["coef"].shape[1] + 1), np.nan)
+    used = ~np.isnan(state["coef"][:, : len(state["lags"])])
+    kinds = np.concatenate([used, state["log"][:, None], state["diff"][:, None]], axis=1).astype(np.int64)
+    forms, which = np.unique(kinds, axis=0, return_inverse=True)
+    for number, form in enumerate(forms):
+        place = np.nonzero(form[:-2])[0]
+        lags = tuple(state["lags"][p] for p in place)
+        own = [c * len(state["lags"]) + p for c in range(1 + panel.n_past) for p in place]
+        column = np.array([-1, *own, *range(lagged, state["coef"].shape[1])], dtype=np.int64) + 1
+        for index in np.array_split(np.nonzero(which.reshape(-1) == number)[0], -(-len(panel) // BLOCK)):
+            some, transform = panel.take(index), Transform(bool(form[-2]), int(form[-1]))
+            done = fit_lags(some, transform, moments(some, transform, lags), lags, ridge, errors=True)
+            error[index[:, None], column] = done.error
+    return state | {"error": error}
 
 
 def fit_windows(panel: Panel, cutoffs: Int, form: Candidate, ridge: Ridge, calm: bool) -> State:
@@ -48,8 +84,8 @@ def fit_windows(panel: Panel, cutoffs: Int, form: Candidate, ridge: Ridge, calm:
     """
     state = empty_state(panel.cut(cutoffs), [form])
     n = len(panel)
-    for first in range(0, n, BLOCK):
-        block = np.arange(first, min(first + BLOCK, n))
+
+    def work(block: Int) -> None:
         part = panel.take(block)
         before = part.upto(cutoffs[0, block])
         m = moments(before, form.transform, form.lags)
@@ -62,6 +98,8 @@ def fit_windows(panel: Panel, cutoffs: Int, form: Candidate, ridge: Ridge, calm:
             done = fit_lags(now, form.transform, m, form.lags, ridge)
             write_fit(state, w * n + block, now, form, form.lags, done, m.centre[:, 0], calm)
             before = now
+
+    in_blocks(n, work)
     return state
 
 
@@ -112,7 +150,7 @@ def empty_state(panel: Panel, candidates: Sequence[Candidate]) -> State:
     order = max(max(c.lags, default=0) + c.transform.diff for c in candidates)
     width = len(union) * (1 + panel.n_past) + panel.columns.shape[1] - panel.n_past
     shapes: dict[str, tuple[int, ...]] = {
-        "phi": (n, order), "const": (n,), "centre": (n,), "sd": (n,), "coef": (n, width), "error": (n, width + 1),
+        "phi": (n, order), "const": (n,), "centre": (n,), "sd": (n,), "coef": (n, width), "error": (n, 0),
         "intercept": (n,), "sigma2": (n,), "count": (n,), "freedom": (n,), "ridge": (n,), "total": (n,),
     }  # fmt: skip
     state: State = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
@@ -143,6 +181,8 @@ def write_fit(
     column = np.array(place, dtype=np.int64)
     state["coef"][where[:, None], column] = done.coef
     if done.error.shape[1]:
+        if not state["error"].shape[1]:
+            state["error"] = np.full((len(state["coef"]), state["coef"].shape[1] + 1), np.nan)
         state["error"][where[:, None], np.append(0, column + 1)] = done.error
 
 
@@ -200,7 +240,7 @@ def simulate(state: State, panel: Panel, h: int, known: Float, draws: Float) -> 
 
 
 def widened(state: State, lags: Sequence[int], n_past: int, reach: int) -> State:
-    """The same state with room for more lags: coefficients NaN where a series has none, polynomials of order `reach`."""
+    """The same state with room for more lags, NaN where a series has none, and polynomials of order `reach`."""
     old, width = state["lags"], len(state["lags"])
     channels = [c * len(lags) + lags.index(lag) for c in range(1 + n_past) for lag in old]
     known = state["coef"].shape[1] - width * (1 + n_past)

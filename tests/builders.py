@@ -55,7 +55,7 @@ def lag_table(
     rows, targets = [], []
     for t in range(len(y)):
         last = t - lead  # the origin: lag 1 is its own row
-        if last + 1 - max(lags, default=1) < 0:
+        if last + 1 - max(lags, default=0) < 0:
             continue
         row = [1.0, *(y[last + 1 - lag] for lag in lags)]
         for column in past:

@@ -16,7 +16,7 @@ __all__ = ["clean_table"]
 def clean_table(panel: Panel) -> pd.DataFrame:
     """Long table of a panel: id, time, target and the columns, text as text; `excluded` where rows are masked."""
     owner = np.repeat(np.arange(len(panel)), panel.lengths)
-    rows = np.concatenate([np.arange(a, b) for a, b in zip(panel.start, panel.stop, strict=True)] or [owner])
+    rows = panel.rows
     values: dict[str, Any] = {panel.names.target: panel.y[rows]}
     for place, name in enumerate(panel.column_names):
         codes = panel.columns[rows, place]

@@ -49,7 +49,8 @@ def rows(words: Sequence[str]) -> Iterator[Row]:
     inside = best(arrays)
     outside = best(lambda: AR(14, ridge=0, transform=None).fit(data).predict(STEPS))
     loop = _statsmodels(panel) * SERIES
-    yield _at_least("AR(14) Panel -> arrays, over a statsmodels loop", 150, loop / inside, f"{inside:.3f} s, {loop:.1f} s")
+    figures = f"{inside:.3f} s, {loop:.1f} s"
+    yield _at_least("AR(14) Panel -> arrays, over a statsmodels loop", 150, loop / inside, figures)
     yield _at_least("AR(14) table -> table, over a statsmodels loop", 60, loop / outside, f"{outside:.3f} s")
     peer = _mlforecast(data)
     if peer is not None:

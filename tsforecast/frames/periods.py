@@ -23,6 +23,6 @@ def periods(times: NDArray[np.datetime64], alias: str) -> tuple[Int, NDArray[np.
         whole = pd.DatetimeIndex(times.reshape(-1)).to_period(alias)
     except (ValueError, AttributeError, TypeError) as cause:
         raise ConfigError(f'aggregate must name a calendar period ("W", "M", "Q", "Y"), got {alias!r}') from cause
-    numbers, first = np.unique(whole.asi8, return_inverse=True)
-    starts = pd.PeriodIndex.from_ordinals(numbers, freq=whole.freq).start_time
-    return first.reshape(times.shape).astype(np.int64), starts.to_numpy().astype("datetime64[us]")
+    _, first, number = np.unique(whole.asi8, return_index=True, return_inverse=True)
+    starts = whole[first].start_time
+    return number.reshape(times.shape).astype(np.int64), starts.to_numpy().astype("datetime64[us]")

@@ -19,7 +19,18 @@ __all__ = ["Climatology", "Drift", "Naive", "SeasonalNaive", "WindowMean"]
 
 
 @dataclass(eq=False, repr=False)
-class Naive(Forecaster):
+class _Rule(Forecaster):
+    """A baseline that estimates nothing: all it needs are the last rows."""
+
+    has_intervals: ClassVar[bool] = True
+    uses_columns: ClassVar[bool] = False
+
+    def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
+        return {}
+
+
+@dataclass(eq=False, repr=False)
+class Naive(_Rule):
     """The last observed value; intervals grow with the square root of the step.
 
     Hyndman & Athanasopoulos (2021), Forecasting: Principles and Practice, 5.2, 5.5.
@@ -29,15 +40,12 @@ class Naive(Forecaster):
     complexity: ClassVar[int] = 0
     uses_columns: ClassVar[bool] = False
 
-    def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
-        return {}
-
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         return seasonal_last(panel, 1, h, levels)
 
 
 @dataclass(eq=False, repr=False)
-class SeasonalNaive(Forecaster):
+class SeasonalNaive(_Rule):
     """The last observed value at the same place in the season; `season=None` takes the frequency's shortest.
 
     Hyndman & Athanasopoulos (2021), Forecasting: Principles and Practice, 5.2, 5.5.
@@ -53,15 +61,12 @@ class SeasonalNaive(Forecaster):
         if self.season is not None and self.season < 1:
             raise ConfigError(f"season must be at least 1 row, got {self.season}")
 
-    def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
-        return {}
-
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         return seasonal_last(panel, self.season or main_season(panel), h, levels)
 
 
 @dataclass(eq=False, repr=False)
-class Drift(Forecaster):
+class Drift(_Rule):
     """The line through the first and last observed values; a series of one row stays level.
 
     Hyndman & Athanasopoulos (2021), Forecasting: Principles and Practice, 5.2, 5.5.
@@ -70,9 +75,6 @@ class Drift(Forecaster):
     has_intervals: ClassVar[bool] = True
     complexity: ClassVar[int] = 0
     uses_columns: ClassVar[bool] = False
-
-    def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
-        return {}
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         first, last, span, behind, sd = _line(panel)
@@ -106,7 +108,7 @@ def _line(panel: Panel) -> tuple[Float, Float, Float, Float, Float]:
 
 
 @dataclass(eq=False, repr=False)
-class WindowMean(Forecaster):
+class WindowMean(_Rule):
     """The mean of the last `window` rows, missing ones left out; `window=None` takes one season (or all rows)."""
 
     window: int | None = None
@@ -118,9 +120,6 @@ class WindowMean(Forecaster):
     def _check(self, panel: Panel, h: int | None) -> None:
         if self.window is not None and self.window < 1:
             raise ConfigError(f"window must be at least 1 row, got {self.window}")
-
-    def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
-        return {}
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         season = main_season(panel)

@@ -39,9 +39,8 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """' (did you mean 'horizon'?)', or the choices where none is near, or ''."""
-    known = sorted(choices)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    near = near or difflib.get_close_matches(word.lower(), [k.lower() for k in known], n=1, cutoff=0.6)
+    known = {choice.lower(): choice for choice in sorted(choices)}
+    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     if near:
-        return f"; did you mean {next(k for k in known if k.lower() == near[0].lower())!r}?"
-    return f"; there are {', '.join(known)}" if known else ""
+        return f"; did you mean {known[near[0]]!r}?"
+    return f"; there are {', '.join(known.values())}" if known else ""

@@ -23,6 +23,7 @@ class _Rule(Forecaster):
     """A baseline that estimates nothing: all it needs are the last rows."""
 
     has_intervals: ClassVar[bool] = True
+    complexity: ClassVar[int] = 0
     uses_columns: ClassVar[bool] = False
 
     def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
@@ -36,10 +37,6 @@ class Naive(_Rule):
     Hyndman & Athanasopoulos (2021), Forecasting: Principles and Practice, 5.2, 5.5.
     """
 
-    has_intervals: ClassVar[bool] = True
-    complexity: ClassVar[int] = 0
-    uses_columns: ClassVar[bool] = False
-
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         return seasonal_last(panel, 1, h, levels)
 
@@ -52,10 +49,6 @@ class SeasonalNaive(_Rule):
     """
 
     season: int | None = None
-
-    has_intervals: ClassVar[bool] = True
-    complexity: ClassVar[int] = 0
-    uses_columns: ClassVar[bool] = False
 
     def _check(self, panel: Panel, h: int | None) -> None:
         if self.season is not None and self.season < 1:
@@ -71,10 +64,6 @@ class Drift(_Rule):
 
     Hyndman & Athanasopoulos (2021), Forecasting: Principles and Practice, 5.2, 5.5.
     """
-
-    has_intervals: ClassVar[bool] = True
-    complexity: ClassVar[int] = 0
-    uses_columns: ClassVar[bool] = False
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         first, last, span, behind, sd = _line(panel)

@@ -315,3 +315,14 @@ def test_a_wrong_parameter_is_named(wrong: dict[str, Any], says: str) -> None:
     y, x = lagged_series(2, 60, seed=15)
     with pytest.raises(ConfigError, match=says):
         AR(**wrong).fit(table(y, x=x), h=2)
+
+
+def test_a_series_not_seen_for_long_is_forecast_from_its_mean() -> None:
+    rng = np.random.default_rng(0)
+    seen = 10 + rng.normal(size=200)
+    panel = Panel.from_arrays([np.append(seen, np.full(100, np.nan))], freq="D", start="2020-01-01")
+    got = AR(2, ridge=0, transform=None).fit(panel, h=3).predict(3).AR
+    const, *phi = AutoReg(seen, 2).fit().params
+    np.testing.assert_allclose(got, const / (1 - sum(phi)), atol=0.02)
+    last = AR(0, ridge=0, transform="diff").fit(panel, h=3).predict(3).AR
+    np.testing.assert_allclose(last, seen[-1] + np.diff(seen).mean() * np.arange(1, 4), atol=0.02)

@@ -135,6 +135,11 @@ class WindowsApart(Naive):
         return out.replace(point=out.point * (1.01 if "far" in state else 1.0))
 
 
+class CountsGaps(Broken):
+    def wrong(self, panel: Panel) -> Any:
+        return 1e-9 * len(panel) * bool((panel.observed < panel.lengths).any())
+
+
 class Refits(Naive):
     """Forgets what it was fitted on when rows come in."""
 
@@ -154,6 +159,7 @@ class Refits(Naive):
         (TakesHints, "change no parameter"),
         (ReadsExcluded, "excluded rows do not matter"),
         (Narrow, "wider levels hold narrower ones"),
+        (CountsGaps, "a series with missing rows, alone, gives the same bytes"),
         (Refits, "update moves the origin"),
         (WindowsApart, "many origins at once agree"),
     ],

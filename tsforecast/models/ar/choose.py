@@ -1,44 +1,82 @@
-"""Which transform and which lags a series takes: chosen on its own past rows, batched over the panel."""
+"""Which transform and which lags a series takes: judged on its own past rows, batched over the panel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from tsforecast.models.ar.dynamics import Equation, filled, level_polynomial, recursion, stabilised
+from tsforecast.models.ar.dynamics import Equation, filled, level_polynomial, recursion, stabilised, stable
 from tsforecast.models.ar.fit import Fit, Ridge, fit_lags, moments
 from tsforecast.panel import Bool, Float, Int, Panel
+from tsforecast.windows import seasonal_last, tiles
 from tsforecast.windows.plan import Transform, fewest_rows
 
-__all__ = ["Candidate", "choose", "equation", "forecast_levels"]
+__all__ = ["Candidate", "Choice", "choose", "equation", "forecast_levels", "start_window"]
 
 ORIGINS = 4
-"""Past origins that a choice between transforms is judged on."""
+"""Past origins that a form is judged on."""
+KEPT = 2
+"""Sets of lags of one transform, the best by AICc, that are judged on those origins."""
+LIGHT = 1e-6
+"""Ridge that keeps the first sifting of lags solvable; small enough to change no order."""
+SHARPNESS = 4.0
+"""Weight of a form: (error at past origins x one-step error in sample) to minus this power."""
+NEGLIGIBLE = 0.02
+"""Forms of a smaller weight than this share of the best are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to write the model: a transform of the target and the lags of the regression."""
+    """One way to write the model: a transform of the target and the lags of the regression.
+
+    `season` is that of a guess which a series' own autocorrelation must confirm before the form is tried; 0: none.
+    """
 
     transform: Transform
     lags: tuple[int, ...]
+    season: int = 0
 
     def rows_needed(self) -> int:
         """Observed rows below which the candidate is not tried."""
         return fewest_rows(self.lags) + self.transform.diff + 3
 
 
+class Choice(NamedTuple):
+    """What became of n series and c candidates.
+
+    leading (n,): the candidate of the greatest weight; weights (n, c) add up to 1, all on logs or none; equation:
+    their weighted mean; changed (n,): whether the leading form had to be stabilised.
+    """
+
+    leading: Int
+    weights: Float
+    equation: Equation
+
+
+class _Trial(NamedTuple):
+    """One candidate fitted to some of the series: `index` (s,), their equations and scores (s,), smaller is better."""
+
+    number: int
+    index: Int
+    equation: Equation
+    score: Float
+
+
 def equation(
     transform: Transform, lags: Sequence[int], fit: Fit, centre: Float, stabilise: bool
 ) -> tuple[Equation, Bool]:
-    """The recursion on levels that a fit stands for, and which series had to be stabilised (n,)."""
+    """The recursion on levels that a fit stands for, and which series had to be stabilised (n,).
+
+    `stabilise` draws explosive roots back, and the drift of a differenced target towards none.
+    """
     n, order = len(fit.const), max(lags, default=0)
     phi = np.zeros((n, order))
     phi[:, [lag - 1 for lag in lags]] = fit.coef[:, : len(lags)]
     changed = np.zeros(n, dtype=bool)
-    const = fit.const
+    const = fit.const - _doubtful_drift(fit, len(lags), centre) if stabilise and transform.diff else fit.const
     if stabilise and order:
         calm, changed = stabilised(phi)
         # The mean of the regression's target stays where it was.
@@ -52,98 +90,302 @@ def equation(
     return Equation(level, const, middle, sd, np.full(n, transform.log)), changed
 
 
+def _doubtful_drift(fit: Fit, lags: int, centre: Float) -> Float:
+    """What a differenced target's drift loses (n,): its share 1 / t^2 where t^2 > 1, else all of it.
+
+    A drift repeats in every step ahead, so an uncertain one costs most. James & Stein (1961), positive part.
+    """
+    drift = fit.const if fit.coef.shape[1] == lags else centre * (1 - fit.coef[:, :lags].sum(axis=1))
+    with np.errstate(all="ignore"):
+        square = fit.count * drift**2 / fit.sigma2
+        share = np.where(square > 1, 1 / square, np.where(np.isnan(square), 0.0, 1.0))
+    return share * drift
+
+
 def forecast_levels(eq: Equation, panel: Panel, h: int, drive: Float | None = None, back: Float | None = None) -> Float:
-    """Point forecasts (n, h) on the data's scale; `drive` (n, h) ahead and `back` (n, W) behind are what columns add."""
+    """Point forecasts (n, h) on the data's scale; columns add `drive` (n, h) ahead and `back` (n, W) behind."""
     return eq.back(recursion(eq.phi, eq.const, start_window(eq, panel, back), h, drive))
 
 
 def start_window(eq: Equation, panel: Panel, back: Float | None = None) -> Float:
-    """The last P values (n, P) on the recursion's scale, missing ones filled by the equation itself."""
+    """The last P values (n, P) on the recursion's scale, missing ones filled by the equation itself.
+
+    Only the values that a series' own polynomial reaches are filled, from a window of twice that length: what the
+    others reach must not matter. Zeros stand where no coefficient looks.
+    """
     order = eq.phi.shape[1]
     y = panel.y if panel.excluded is None else np.where(panel.excluded, np.nan, panel.y)
     window = eq.into(panel.right(order, y))
-    if np.isnan(window).any():
-        window = eq.into(panel.right(2 * order + 2, y))
-        window = filled(eq.phi, eq.const, window, None if back is None else back[:, -window.shape[1] :])
-    return window[:, window.shape[1] - order :]
+    gaps = np.isnan(window)
+    if not gaps.any():
+        return window
+    reach = order - np.argmax(np.c_[eq.phi[:, ::-1] != 0, np.ones(len(panel), bool)], axis=1)
+    used = np.arange(order) >= order - reach[:, None]
+    lacking = (gaps & used).any(axis=1)
+    window[gaps & ~used] = 0.0
+    for length in np.unique(reach[lacking]):
+        index = np.flatnonzero(lacking & (reach == length))
+        own, few, width = eq.take(index), panel.take(index), 2 * int(length) + 2
+        wide = own.into(few.right(width, y))
+        lost = np.flatnonzero(np.isnan(wide).all(axis=1))
+        wide[lost] = _long_lost(own.take(lost), few.take(lost), y)[:, None]
+        drive = None if back is None else back[index, -width:]
+        window[index, order - length :] = filled(own.phi[:, :length], own.const, wide, drive)[:, width - length :]
+    return window
 
 
-def choose(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int, stabilise: bool) -> Int:
-    """Number of the candidate each series takes (n,).
-
-    Lags are chosen within a transform by generalised cross-validation, transforms by the mean absolute error of
-    h-step recursions from past origins, under parameters fitted before the first of them.
-    A series is offered what its own length can carry, whatever longer ones in the panel can.
+def _long_lost(eq: Equation, panel: Panel, y: Float) -> Float:
+    """Where series that have not been seen for long are taken to be (n,): at their mean; at their last value if the
+    equation, of differences, knows no mean.
     """
+    last = eq.into(seasonal_last(panel.replace(y=y), 1, 1).point[:, 0])
+    return np.where((eq.centre == 0) | np.isnan(last), last, 0.0)
+
+
+def choose(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int, stabilise: bool) -> Choice:
+    """Weigh the candidates for each series, and mix the equations of those that carry weight.
+
+    Every form is an autoregression of the levels (of their logs), a differenced one with roots held at 1, so a
+    weighted mean of forms is one too; it is steadier than the best form alone. Where columns are known for the
+    future, or where the mean is not stable though its parts are, the leading form stands alone. A series is offered
+    what its own rows can carry, whatever others in the panel can.
+    Buckland, Burnham & Augustin (1997), Biometrics 53; Hansen (2007), Econometrica 75.
+    """
+    offered = _offers(panel, candidates)
+    rooms = np.stack([_has_room(panel.lengths, lags) for lags in dict.fromkeys(c.lags for c in candidates)], axis=1)
+    groups, member = np.unique(np.concatenate([offered, rooms], axis=1), axis=0, return_inverse=True)
+    order = max(max(c.lags, default=0) + c.transform.diff for c in candidates)
+    n, member = len(panel), member.reshape(-1)
+    weights = np.zeros((n, len(candidates)))
+    mixed = Equation(np.zeros((n, order)), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, dtype=bool))
+    alone = panel.columns.shape[1] > 0
+    for number, offer in enumerate(groups):
+        index, mine = np.flatnonzero(member == number), np.flatnonzero(offer[: len(candidates)])
+        part = panel.take(index)
+        trials = _tried(part, candidates, mine, ridge, h, stabilise)
+        share = _shares(trials, candidates, len(part), alone)
+        eq = _mixed(trials, share, order)
+        wild = (share.max(axis=1) < 1) & ~stable(eq.phi, 1 + 1e-6) & stabilise
+        if wild.any():
+            share = _leading(share, wild)
+            eq = _mixed(trials, share, order)
+        weights[index] = share
+        for whole, piece in zip(mixed, eq, strict=True):
+            whole[index] = piece
+    return Choice(np.argmax(weights, axis=1), weights, mixed)
+
+
+def _offers(panel: Panel, candidates: Sequence[Candidate]) -> Bool:
+    """Which candidates each series is offered (n, c): those its length, its sign and its season allow."""
     fewest = np.array([fewest_rows(c.lags) for c in candidates])
-    offered, group = np.unique(fewest <= panel.lengths[:, None], axis=0, return_inverse=True)
-    chosen = np.zeros(len(panel), dtype=np.int64)
-    for number, offer in enumerate(offered):
-        index = np.flatnonzero(group.ravel() == number)
-        mine = np.flatnonzero(offer) if offer.any() else np.arange(len(candidates))
-        chosen[index] = mine[_among(panel.take(index), [candidates[i] for i in mine], ridge, h, stabilise)]
-    return chosen
+    fits = fewest <= panel.lengths[:, None]
+    if len(candidates) == 1 or not fits.any():
+        return np.ones(fits.shape, dtype=bool)
+    guessed = sorted({c.season for c in candidates if c.season})
+    positive = np.ones(len(panel), dtype=bool)
+    confirmed = {0: positive, **{season: np.zeros(len(panel), dtype=bool) for season in guessed}}
+    for tile in tiles(panel):
+        live = len(tile.index)
+        y = tile.gather(panel.y)
+        positive[tile.index] = ~(y <= 0).any(axis=1)[:live]
+        for season in guessed:
+            confirmed[season][tile.index] = _repeats(y, season)[:live]
+    logged = np.array([c.transform.log for c in candidates])
+    fits &= positive[:, None] | ~logged
+    fits &= np.stack([confirmed[c.season] for c in candidates], axis=1)
+    fits[~fits.any(axis=1)] = True
+    return fits
 
 
-def _among(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int, stabilise: bool) -> Int:
-    """`choose` for series that are offered the same candidates."""
-    if len(candidates) == 1:
-        return np.zeros(len(panel), dtype=np.int64)
-    reach = np.minimum(h, np.maximum(panel.lengths // 5, 1))
+def _repeats(y: Float, season: int) -> Bool:
+    """Whether first differences, or levels about their line, are positively autocorrelated at the season (s,).
+
+    One-sided at 5 per cent. y (s, T), NaN where missing.
+    """
+    if y.shape[1] <= season + 2:
+        return np.zeros(len(y), dtype=bool)
+    seen = np.isfinite(y)
+    count = np.maximum(seen.sum(axis=1, keepdims=True), 1)
+    time = np.where(seen, np.arange(float(y.shape[1])), 0.0)
+    time = np.where(seen, time - time.sum(axis=1, keepdims=True) / count, 0.0)
+    level = np.where(seen, y - np.where(seen, y, 0.0).sum(axis=1, keepdims=True) / count, 0.0)
+    spread = np.maximum((time * time).sum(axis=1, keepdims=True), 1.0)
+    line = level - time * ((time * level).sum(axis=1, keepdims=True) / spread)
+    both = seen[:, 1:] & seen[:, :-1]
+    steps = np.where(both, y[:, 1:] - y[:, :-1], 0.0)
+    steps = np.where(
+        both, steps - steps.sum(axis=1, keepdims=True) / np.maximum(both.sum(axis=1, keepdims=True), 1), 0.0
+    )
+    found = np.zeros(len(y), dtype=bool)
+    for x in (steps, line):
+        power = (x * x).sum(axis=1)
+        found |= (x[:, season:] * x[:, :-season]).sum(axis=1) > 1.645 / np.sqrt(count[:, 0]) * power
+    return found
+
+
+def _tried(
+    panel: Panel, candidates: Sequence[Candidate], mine: Int, ridge: Ridge, h: int, stabilise: bool
+) -> list[_Trial]:
+    """Trials of the candidates `mine`; logs or not is settled on one difference, the others follow it."""
+    every = np.arange(len(panel))
+    forms: dict[Transform, list[int]] = {}
+    for number in mine:
+        forms.setdefault(candidates[number].transform, []).append(int(number))
+    if len(mine) == 1:
+        eq = _fitted(panel, candidates[mine[0]], ridge, stabilise)[1]
+        return [_Trial(int(mine[0]), every, eq, np.zeros(len(panel)))]
+    pivot = 1 if any(form.diff == 1 for form in forms) else min(form.diff for form in forms)
+    lowest = {log: np.full(len(panel), np.inf) for log in (False, True)}
+    trials = []
+    for form, numbers in sorted(forms.items(), key=lambda item: item[0].diff != pivot):
+        index = every
+        if form.diff != pivot and Transform(not form.log, pivot) in forms:
+            index = every[(lowest[True] < lowest[False]) == form.log]
+        for trial in _judged(panel.take(index), candidates, numbers, (ridge, h, stabilise)):
+            where = index[trial.index]
+            lowest[form.log][where] = np.minimum(lowest[form.log][where], trial.score)
+            trials.append(trial._replace(index=where))
+    return trials
+
+
+def _judged(
+    panel: Panel, candidates: Sequence[Candidate], numbers: Sequence[int], how: tuple[Ridge, int, bool]
+) -> list[_Trial]:
+    """Trials of one transform: AICc sifts the lags, errors at past origins and AICc score what is left of them.
+
+    Series with room to spare take all lags from one table of sums, and are judged by the answers on all their rows:
+    neither the rows before the longest lag nor those behind the origins are missed there.
+    """
+    ridge, h, stabilise = how
+    forms = [candidates[i] for i in numbers]
+    union = tuple(sorted({lag for form in forms for lag in form.lags}))
+    roomy = bool(_has_room(panel.lengths, union).all())
+    sums = {lags: moments(panel, forms[0].transform, lags) for lags in ([union] if roomy else [f.lags for f in forms])}
+    light = LIGHT if ridge == "auto" else ridge
+    tables = [sums[union if roomy else form.lags] for form in forms]
+    fits = [fit_lags(panel, form.transform, m, form.lags, light) for form, m in zip(forms, tables, strict=True)]
+    rank = np.argsort(np.argsort(np.stack([_aicc(fit) for fit in fits], axis=1), axis=1, kind="stable"), axis=1)
+    trials = []
+    for number, form, m, chosen in zip(numbers, forms, tables, (rank < KEPT).T, strict=True):
+        index = np.flatnonzero(chosen)
+        if not len(index):
+            continue
+        part, m = panel.take(index), m.take(index)
+        fit = fit_lags(part, form.transform, m, form.lags, ridge)
+        eq = equation(form.transform, form.lags, fit, m.centre[:, 0], stabilise)[0]
+        held = _held(part.lengths, h)
+        judge = (fit, eq) if roomy else _fitted(part.replace(stop=part.stop - held[2]), form, ridge, stabilise)
+        with np.errstate(divide="ignore"):
+            score = np.log(_validation(part, form, *judge, h, held)) + _aicc(fit) / 2
+        trials.append(_Trial(number, index, eq, np.where(np.isnan(score), np.inf, np.maximum(score, -1e3))))
+    return trials
+
+
+def _has_room(lengths: Int, lags: Sequence[int]) -> Bool:
+    """Whether series are four times as long as the longest lag and have ten rows a lag (n,)."""
+    return lengths >= max(4 * max(lags, default=0), 10 * len(lags))
+
+
+def _fitted(panel: Panel, form: Candidate, ridge: Ridge, stabilise: bool) -> tuple[Fit, Equation]:
+    """Answers of one form, and its recursion."""
+    m = moments(panel, form.transform, form.lags)
+    fit = fit_lags(panel, form.transform, m, form.lags, ridge)
+    return fit, equation(form.transform, form.lags, fit, m.centre[:, 0], stabilise)[0]
+
+
+def _aicc(fit: Fit) -> Float:
+    """Corrected Akaike criterion a row (n,), of the data's own scale; infinite where rows are too few.
+
+    Hurvich & Tsai (1989), Biometrika 76.
+    """
+    parameters = fit.freedom + 2
+    spare = fit.count - parameters - 1
+    with np.errstate(all="ignore"):
+        # The score is that of generalised cross-validation: twice the log of rows over spare rows above the fit.
+        fine = fit.score + 2 * np.log((fit.count - 1 - fit.freedom) / fit.count)
+        value = fine + 2 * parameters / np.where(spare > 0, spare, 1.0)
+    return np.where((spare > 0) & ~np.isnan(value), value, np.inf)
+
+
+def _held(lengths: Int, h: int) -> tuple[Int, Int, Int]:
+    """Steps judged from an origin, rows between two origins, rows behind the first origin (n,)."""
+    reach = np.minimum(h, np.maximum(lengths // 5, 1))
     step = np.maximum(reach // 2, 1)
-    held = np.minimum(reach + (ORIGINS - 1) * step, panel.lengths // 3)
-    early = panel.replace(stop=np.maximum(panel.stop - held, panel.start))
-    best = np.full(len(panel), np.inf)
-    chosen = np.zeros(len(panel), dtype=np.int64)
-    for transform in dict.fromkeys(c.transform for c in candidates):
-        mine = [i for i, c in enumerate(candidates) if c.transform == transform]
-        number, error = _within(early, panel, [candidates[i] for i in mine], ridge, h, (reach, step, held), stabilise)
-        better = error < best
-        best = np.where(better, error, best)
-        chosen = np.where(better, np.array(mine)[number], chosen)
-    return chosen
+    return reach, step, np.minimum(reach + (ORIGINS - 1) * step, lengths // 3)
 
 
-def _within(
-    early: Panel,
-    panel: Panel,
-    candidates: Sequence[Candidate],
-    ridge: Ridge,
-    h: int,
-    spans: tuple[Int, Int, Int],
-    stabilise: bool,
-) -> tuple[Int, Float]:
-    """The best candidate of one transform a series (n,), and its validation error (n,)."""
-    transform = candidates[0].transform
-    union = tuple(sorted({lag for c in candidates for lag in c.lags}))
-    m = moments(early, transform, union)
-    scores = np.full((len(candidates), len(early)), np.inf)
-    fits = []
-    for j, candidate in enumerate(candidates):
-        fit = fit_lags(early, transform, m, candidate.lags, ridge)
-        fits.append(fit)
-        scores[j] = np.where(early.observed >= candidate.rows_needed(), fit.score, np.inf)
-    number = np.argmin(np.where(np.isnan(scores), np.inf, scores), axis=0)
-    error = np.full(len(early), np.inf)
-    for j, candidate in enumerate(candidates):
-        index = np.nonzero(number == j)[0]
-        if len(index):
-            fit = Fit(**{name: values[index] for name, values in fits[j].arrays().items()})
-            eq, _ = equation(transform, candidate.lags, fit, m.centre[index, 0], stabilise)
-            error[index] = _validation(eq, panel.take(index), h, tuple(x[index] for x in spans))
-    return number, np.where(np.isfinite(error), error, np.inf)
-
-
-def _validation(eq: Equation, panel: Panel, h: int, spans: tuple[Int, ...]) -> Float:
-    """Mean absolute error (n,) of recursions of up to `reach` steps from the origins behind the held rows."""
+def _validation(panel: Panel, form: Candidate, fit: Fit, eq: Equation, h: int, spans: tuple[Int, Int, Int]) -> Float:
+    """Mean absolute error (n,) of recursions from the last ORIGINS origins; NaN where there is none."""
     reach, step, held = spans
     total, count = np.zeros(len(panel)), np.zeros(len(panel))
     for origin in range(ORIGINS):
         back = held - origin * step
-        part = panel.replace(stop=np.maximum(panel.stop - np.maximum(back, 1), panel.start))
-        point = forecast_levels(eq, part, h)
+        part = panel.replace(stop=panel.stop - np.maximum(back, 0))
+        point = forecast_levels(eq, part, h, *_drive(form, fit, part, panel, h))
         actual = part.ahead(panel, h)
         use = (np.arange(h) < reach[:, None]) & np.isfinite(actual) & (back > 0)[:, None]
         total += np.where(use, np.abs(actual - point), 0.0).sum(axis=1)
         count += use.sum(axis=1)
-    return total / np.maximum(count, 1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _drive(form: Candidate, fit: Fit, part: Panel, panel: Panel, h: int) -> tuple[Float | None, Float | None]:
+    """What known columns add ahead (n, h) of the spans of `part` and behind (n, W) their ends."""
+    known = panel.columns[:, panel.n_past :]
+    if not known.shape[1]:
+        return None, None
+    diff, beta = form.transform.diff, fit.coef[:, fit.coef.shape[1] - known.shape[1] :]
+    width = 2 * max(form.lags, default=0) + 3 * diff + 2
+    rows = np.concatenate([part.right(width, known), part.ahead(panel, h, known)], axis=1)
+    added = np.einsum("ntk,nk->nt", np.nan_to_num(rows), beta)
+    if diff:
+        added[:, diff:] -= added[:, :-diff].copy()
+    return added[:, width:], added[:, :width]
+
+
+def _shares(trials: Sequence[_Trial], candidates: Sequence[Candidate], n: int, alone: bool) -> Float:
+    """Weights (n, c) of the trials: none across the log, none for a form far behind; all to the best if `alone`."""
+    score = np.full((n, len(candidates)), np.inf)
+    tried = np.zeros(score.shape, dtype=bool)
+    for trial in trials:
+        score[trial.index, trial.number], tried[trial.index, trial.number] = trial.score, True
+    # Too few rows to judge by: the plainest form, which repeats the last value where it is offered.
+    lost = ~np.isfinite(score).any(axis=1)
+    plain = np.array([(c.transform.diff != 1) * 1e6 + 10 * len(c.lags) + c.transform.log for c in candidates])
+    score[lost] = np.where(tried[lost], plain, np.inf)
+    best = np.argmin(score, axis=1)
+    weights = np.exp(-SHARPNESS * (score - score[np.arange(n), best, None]))
+    logged = np.array([c.transform.log for c in candidates])
+    weights[(weights < NEGLIGIBLE) | (logged != logged[best, None])] = 0.0
+    weights = _leading(weights, lost | alone)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _leading(weights: Float, which: Bool) -> Float:
+    """Weights with those of the series `which` given to their first greatest."""
+    one = np.arange(weights.shape[1]) == np.argmax(weights, axis=1)[:, None]
+    return np.where(which[:, None], one, weights)
+
+
+def _mixed(trials: Sequence[_Trial], weights: Float, order: int) -> Equation:
+    """The weighted mean of the trials' equations, on levels about one centre, for n series."""
+    n = len(weights)
+    phi, const, square, log = np.zeros((n, order)), np.zeros(n), np.zeros(n), np.zeros(n, dtype=bool)
+    centre, share = np.zeros(n), np.zeros(n)
+    parts = []
+    for trial in trials:
+        live = np.flatnonzero(weights[trial.index, trial.number])
+        rows, eq = trial.index[live], trial.equation.take(live)
+        weight = weights[rows, trial.number]
+        parts.append((rows, eq, weight))
+        # Differenced forms have the centre 0, and none of their own to speak of: they give back all of a level.
+        centre[rows] += weight * eq.centre
+        share[rows] += weight * (eq.centre != 0)
+    centre /= np.where(share > 0, share, 1.0)
+    for rows, eq, weight in parts:
+        phi[rows, : eq.phi.shape[1]] += weight[:, None] * eq.phi
+        shift = np.where(eq.centre != 0, (eq.centre - centre[rows]) * (1 - eq.phi.sum(axis=1)), 0.0)
+        const[rows] += weight * (eq.const + shift)
+        square[rows] += weight * eq.sd**2
+        log[rows] = eq.log
+    return Equation(phi, const, centre, np.sqrt(square), log)

@@ -91,10 +91,12 @@ def seasonal_last(panel: Panel, season: int, h: int, levels: Sequence[float] = (
     # Going back season by season, newest first, fills each place with its newest observed value.
     reach = int(panel.lengths.max(initial=0))
     for back in range(-(-reach // season)):
-        if not np.isnan(last).any():
+        lacking = np.flatnonzero(np.isnan(last).any(axis=1) & (panel.lengths > back * season))
+        if not len(lacking):
             break
-        window = panel.replace(stop=np.maximum(panel.stop - back * season, panel.start)).right(season)
-        last = np.where(np.isnan(last), window, last)
+        few = panel.take(lacking)
+        window = few.replace(stop=few.stop - back * season).right(season)
+        last[lacking] = np.where(np.isnan(last[lacking]), window, last[lacking])
     # A place never seen takes the newest value of any place before it in time.
     for place in range(season):
         last[:, place] = np.where(np.isnan(last[:, place]), last[:, place - 1], last[:, place])

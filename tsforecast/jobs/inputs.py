@@ -54,12 +54,19 @@ def gather(job: Job, base: Path) -> Inputs:
     if future is not None:
         need(future, [id_, data.time, *data.known], "known_source")
     static = read(data.static_source, base, texts=texts, static=True).table if data.static_source else None
-    mask = read(data.mask, base, texts=["id"]).table if data.mask else None
+    mask = _mask(data.mask, base, id_) if data.mask else None
     if static is not None:
         need(static, [id_], "static_source")
-    if mask is not None:
-        need(mask, ["id", "from", "to"], "mask")
     return Inputs(source, id_, history, future, static, mask)
+
+
+def _mask(location: str, base: Path, id_: str | None) -> pd.DataFrame:
+    """Spans to leave out; the column of ids may be called id, or as in the data."""
+    mask = read(location, base, texts=["id", *([id_] if id_ else [])]).table
+    if id_ is not None and id_ not in mask:
+        mask = mask.rename(columns={"id": id_})
+    need(mask, [id_, "from", "to"], "mask")
+    return mask
 
 
 def _columns(job: Job) -> list[str]:

@@ -328,8 +328,8 @@ def test_mask_leaves_rows_out_of_the_fit(tmp_path: Path) -> None:
     means = masked.forecasts.groupby("unique_id")["Mean"].mean()
     assert means["002"] < 200
     assert (means.drop("002") == 1e6).all()
+    (tmp_path / "mask.csv").write_text("from,to\n2024-02-20,2024-02-27\n")
     with pytest.raises(DataError, match="mask lacks a column"):
-        (tmp_path / "mask.csv").write_text("from,to\n2024-02-20,2024-02-27\n")
         ran(tmp_path, data, text.replace("[models", 'mask = "csv:mask.csv"\n[models'))
 
 

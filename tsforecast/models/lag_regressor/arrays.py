@@ -36,7 +36,7 @@ def _family(estimator: Any) -> str:
     kind = type(estimator)
     module, family = FAMILIES.get(kind.__name__, ("", ""))
     # A class of the same name from elsewhere is another family.
-    return family if module and kind.__module__.startswith(f"{module}.") else ""
+    return family if module and f"{kind.__module__}.".startswith(f"{module}.") else ""
 
 
 def _linear(estimator: Any) -> Part:

@@ -40,6 +40,19 @@ def table(
     return pd.DataFrame(long | columns)
 
 
+def weekly_table(
+    seed: int = 0, lengths: tuple[int, ...] = (60, 60, 47), late: tuple[int, ...] = (0, 0, 13)
+) -> pd.DataFrame:
+    """Daily series of several lengths with a weekly season; `late` days after the first."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for i, (length, days) in enumerate(zip(lengths, late, strict=True)):
+        when = pd.date_range("2024-01-01", periods=length + days)[days:]
+        y = 20 + 3 * np.sin(2 * np.pi * when.day_of_week / 7) + np.cumsum(rng.normal(size=length))
+        parts.append(pd.DataFrame({"unique_id": f"s{i}", "ds": when, "y": y}))
+    return pd.concat(parts, ignore_index=True)
+
+
 def lag_table(
     y: np.ndarray,
     lags: Sequence[int],

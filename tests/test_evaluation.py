@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from builders import weekly_table
 from sklearn import metrics as sk
 
 from tsforecast.datasets import load
 from tsforecast.errors import ConfigError, FitError, LeakageWarning
 from tsforecast.evaluation import Backtest, backtest
-from tsforecast.evaluation.folds import dealt
 from tsforecast.evaluation.scoring import history_scale
 from tsforecast.forecaster import Forecaster
 from tsforecast.models.ar import AR
@@ -19,17 +19,6 @@ from tsforecast.models.naive import Climatology, Drift, Naive, SeasonalNaive, Wi
 from tsforecast.panel import Panel
 
 H = 4
-
-
-def table(seed: int = 0, lengths: tuple[int, ...] = (60, 60, 47), late: tuple[int, ...] = (0, 0, 13)) -> pd.DataFrame:
-    """Daily series of several lengths with a weekly season; `late` days after the first."""
-    rng = np.random.default_rng(seed)
-    parts = []
-    for i, (length, days) in enumerate(zip(lengths, late, strict=True)):
-        when = pd.date_range("2024-01-01", periods=length + days)[days:]
-        y = 20 + 3 * np.sin(2 * np.pi * when.day_of_week / 7) + np.cumsum(rng.normal(size=length))
-        parts.append(pd.DataFrame({"unique_id": f"s{i}", "ds": when, "y": y}))
-    return pd.concat(parts, ignore_index=True)
 
 
 def sliced(
@@ -67,7 +56,7 @@ MODELS = [Naive(), SeasonalNaive(), Drift(), WindowMean(5), Climatology(7.0), AR
     ids=str,
 )
 def test_equals_fits_on_sliced_tables(model: Forecaster, options: dict[str, Any]) -> None:
-    data = table()
+    data = weekly_table()
     bt = backtest(model, data, h=H, **options)
     refit = options.get("refit", True)
     every = options["windows"] if refit is False else int(refit)
@@ -89,7 +78,7 @@ def test_equals_fits_on_sliced_tables(model: Forecaster, options: dict[str, Any]
 
 
 def test_align_end_cuts_each_series_at_its_own_end() -> None:
-    data = table(lengths=(60, 50, 40), late=(0, 0, 0))
+    data = weekly_table(lengths=(60, 50, 40), late=(0, 0, 0))
     bt = backtest(SeasonalNaive(), data, h=H, windows=2, align="end")
     for _, own in data.groupby("unique_id"):
         alone = backtest(SeasonalNaive(), own, h=H, windows=2).forecasts
@@ -99,7 +88,7 @@ def test_align_end_cuts_each_series_at_its_own_end() -> None:
 
 
 def test_no_value_after_a_cutoff_matters() -> None:
-    data = table()
+    data = weekly_table()
     models = [SeasonalNaive(), Climatology(7.0), AR(3)]
     before = backtest(models, data, h=H, windows=3, levels=(80,))
     spoiled = data.copy()
@@ -113,7 +102,7 @@ def test_no_value_after_a_cutoff_matters() -> None:
 
 
 def test_intervals_are_those_of_a_fit_on_the_slice() -> None:
-    data = table(lengths=(60, 60), late=(0, 0))
+    data = weekly_table(lengths=(60, 60), late=(0, 0))
     bt = backtest(SeasonalNaive(), data, h=H, windows=2, levels=(80, 95))
     for cutoff, got in bt.forecasts.groupby("cutoff"):
         want = SeasonalNaive().fit(data[data.ds <= cutoff]).predict(H, levels=(80, 95))
@@ -124,7 +113,7 @@ def test_intervals_are_those_of_a_fit_on_the_slice() -> None:
 
 @pytest.fixture(scope="module")
 def bt() -> Backtest:
-    return backtest([SeasonalNaive(), WindowMean(5)], table(3), h=H, windows=4, step=3, levels=(80, 95))
+    return backtest([SeasonalNaive(), WindowMean(5)], weekly_table(3), h=H, windows=4, step=3, levels=(80, 95))
 
 
 KEYS = {"model": [], "series": ["unique_id"], "horizon": ["horizon"], "window": ["cutoff"]}
@@ -172,7 +161,7 @@ def test_interval_scores_by_hand(bt: Backtest) -> None:
 
 @pytest.mark.parametrize(("name", "power"), [("mase", 1), ("rmsse", 2)])
 def test_scaled_scores_see_training_rows_alone(bt: Backtest, name: str, power: int) -> None:
-    data, terms = table(3), []
+    data, terms = weekly_table(3), []
     for (series, cutoff), part in bt.forecasts.groupby(["unique_id", "cutoff"]):
         past = data[(data.unique_id == series) & (data.ds <= cutoff)].y
         scale = (past.diff(7).abs() ** power).mean()
@@ -196,7 +185,7 @@ def test_history_scale_of_one_series_ignores_the_others() -> None:
 
 
 def test_left_out_pairs_are_counted_and_shown() -> None:
-    data = table(lengths=(40, 40), late=(0, 0))
+    data = weekly_table(lengths=(40, 40), late=(0, 0))
     data.loc[[38, 39, 79], "y"] = 0.0
     got = backtest(Naive(), data, h=H).scores("mape", by="series")
     assert list(got.mape_left_out) == [2, 1]
@@ -218,7 +207,7 @@ class Patient(Naive):
 
 def test_models_are_scored_on_the_pairs_that_all_have() -> None:
     """A series too short for a model at an origin is no failure, and no other model is judged there."""
-    data = table(lengths=(60, 12), late=(0, 48))
+    data = weekly_table(lengths=(60, 12), late=(0, 48))
     bt = backtest([Naive(), Patient(alias="late")], data, h=2, windows=5)
     board = bt.leaderboard("mae", average="pooled").set_index("model")
     lacking = bt.forecasts.late.isna()
@@ -238,17 +227,17 @@ class Broken(Naive):
 
 def test_a_model_that_fails_raises_or_says_so() -> None:
     with pytest.raises(FitError, match=r"Broken: no usable forecast at 2 of 6 .*s1"):
-        backtest(Broken(), table(), h=H, windows=2)
-    got = backtest([Naive(), Broken(on_error="skip")], table(), h=H, windows=2)
+        backtest(Broken(), weekly_table(), h=H, windows=2)
+    got = backtest([Naive(), Broken(on_error="skip")], weekly_table(), h=H, windows=2)
     assert set(got.forecasts.query("unique_id == 's1'")["Broken-status"]) == {"failed"}
     assert set(got.forecasts.query("unique_id != 's1'")["Broken-status"]) == {"ok"}
-    rescued = backtest([SeasonalNaive(), Broken(on_error="fallback")], table(), h=H, windows=2).forecasts
+    rescued = backtest([SeasonalNaive(), Broken(on_error="fallback")], weekly_table(), h=H, windows=2).forecasts
     assert set(rescued.query("unique_id == 's1'")["Broken-status"]) == {"fallback"}
     assert rescued.query("unique_id == 's1'").eval("Broken == SeasonalNaive").all()
 
 
 def test_series_that_begin_or_end_between_origins_are_no_failure() -> None:
-    data = table(lengths=(60, 10, 40), late=(0, 50, 0))
+    data = weekly_table(lengths=(60, 10, 40), late=(0, 50, 0))
     bt = backtest(Naive(), data, h=H, windows=4)
     counts = bt.forecasts.groupby("unique_id").size()
     # s1 begins at day 50, after the cutoffs at days 43 and 47 (0-based) but before 51 and 55; s2 ended at day 39.
@@ -256,7 +245,7 @@ def test_series_that_begin_or_end_between_origins_are_no_failure() -> None:
 
 
 def test_horizons_are_counted_from_the_cutoff() -> None:
-    bt = backtest(Naive(), table(), h=2, windows=2, gap=3)
+    bt = backtest(Naive(), weekly_table(), h=2, windows=2, gap=3)
     long = bt.forecasts
     got = bt.scores("mae", by="horizon")
     for row in got.itertuples():
@@ -266,7 +255,7 @@ def test_horizons_are_counted_from_the_cutoff() -> None:
 
 
 def test_excluded_rows_are_neither_fitted_nor_scored() -> None:
-    panel = Panel.from_table(table(lengths=(60,), late=(0,)))
+    panel = Panel.from_table(weekly_table(lengths=(60,), late=(0,)))
     excluded = np.arange(60) >= 58
     wild = panel.replace(y=np.where(excluded, 1e6, panel.y), excluded=excluded)
     bt = backtest(Naive(), wild, h=H, windows=2)
@@ -274,163 +263,6 @@ def test_excluded_rows_are_neither_fitted_nor_scored() -> None:
     assert len(kept) == len(bt.forecasts) - 2
     got = bt.scores("mae").iloc[0]
     assert (got.pairs, got.mae) == (6, pytest.approx(sk.mean_absolute_error(kept.y, kept.Naive)))
-
-
-# Leaderboard and comparison.
-
-
-def test_leaderboard_by_hand() -> None:
-    data = table(7, lengths=(80,) * 6, late=(0,) * 6)
-    bt = backtest([Naive(), SeasonalNaive(), WindowMean(14)], data, h=7, windows=3)
-    board = bt.leaderboard("rmse", baseline="SeasonalNaive")
-    long = bt.forecasts
-    by_series = pd.DataFrame(
-        {
-            name: long.groupby("unique_id").apply(lambda part, name=name: np.sqrt(((part.y - part[name]) ** 2).mean()))
-            for name in bt.models
-        }
-    )
-    mean = by_series.mean().sort_values()
-    assert list(board.model) == list(mean.index)
-    np.testing.assert_allclose(board.rmse, mean, rtol=1e-12)
-    np.testing.assert_allclose(board.skill, 1 - mean / mean["SeasonalNaive"], rtol=1e-9, atol=1e-12)
-    gap = by_series.sub(by_series[mean.index[0]], axis=0)
-    np.testing.assert_allclose(board.behind_se[1:], (gap.mean() / gap.sem())[mean.index[1:]], rtol=1e-9)
-    assert set(board.figure) == {"mean of 6 series"}
-    pooled = bt.leaderboard("rmse", average="pooled").set_index("model")
-    assert pooled.loc["Naive", "rmse"] == pytest.approx(sk.root_mean_squared_error(long.y, long.Naive))
-    assert set(pooled.figure) == {"pooled"}
-    assert set(pooled.baseline) == {"Naive"}
-
-
-@pytest.mark.parametrize("metric", ["rmse", "r2", "mae"])
-def test_windows_are_the_units_of_a_single_series(metric: str) -> None:
-    data = table(7, lengths=(120,), late=(0,))
-    bt = backtest([Naive(), WindowMean(14)], data, h=2, windows=20)
-    size = np.abs(bt.errors[:, :, 0]) ** (1 if metric == "mae" else 2)
-    loss = pd.DataFrame(size.mean(axis=-1).T, columns=bt.models)
-    board = bt.leaderboard(metric)
-    assert list(board.model) == list(loss.mean().sort_values().index)
-    gap = loss[board.model[1]] - loss[board.model[0]]
-    assert list(board.behind_se) == [0.0, pytest.approx(gap.mean() / gap.sem())]
-
-
-def test_the_simpler_model_is_chosen_within_one_standard_error() -> None:
-    """White noise: an AR has nothing to gain over the mean, whichever happens to come first."""
-    rng = np.random.default_rng(2)
-    noise = Panel.from_arrays(list(rng.normal(size=(8, 80))), freq="D", start="2024-01-01")
-    bt = backtest([AR(2, ridge=0, transform=None), WindowMean(80)], noise, h=1, windows=20)
-    board = bt.leaderboard("mse").set_index("model")
-    assert abs(board.behind_se.max()) < 1
-    assert board.chosen.to_dict() == {"AR": False, "WindowMean": True}
-
-
-def test_perfect_score_has_skill_one_and_greater_can_be_better() -> None:
-    rows = np.tile(np.arange(7.0), 10)
-    data = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2024-01-01", periods=70), "y": rows})
-    bt = backtest([Naive(), SeasonalNaive()], data, h=7, windows=3)
-    for metric in ("rmse", "r2", "bias"):
-        board = bt.leaderboard(metric)
-        assert list(board.model) == ["SeasonalNaive", "Naive"], metric
-        assert board.skill[0] == pytest.approx(1.0)
-        assert board.skill[1] == 0.0
-
-
-def test_compare_is_the_regression_of_the_loss_difference_on_a_constant() -> None:
-    import statsmodels.api as sm
-
-    data = table(11, lengths=(140, 140), late=(0, 0))
-    bt = backtest([Naive(), WindowMean(10)], data, h=1, windows=60)
-    loss = bt.errors[..., 0] ** 2
-    for i, row in bt.compare("Naive", "WindowMean", by="series").iterrows():
-        gap = loss[0, :, i] - loss[1, :, i]
-        fit = sm.OLS(gap, np.ones(60)).fit()
-        assert row.statistic == pytest.approx(fit.tvalues[0], rel=1e-9)  # at h=1 the corrections cancel
-        assert row.p_value == pytest.approx(fit.pvalues[0], rel=1e-9)
-        assert row.difference == pytest.approx(gap.mean())
-        assert row.unique_id == f"s{i}"
-    pooled = bt.compare("Naive", "WindowMean").iloc[0]
-    fit = sm.OLS((loss[0] - loss[1]).mean(axis=1), np.ones(60)).fit()
-    assert (pooled.statistic, pooled.p_value) == pytest.approx((fit.tvalues[0], fit.pvalues[0]), rel=1e-9)
-    turned = bt.compare("WindowMean", "Naive").iloc[0]
-    assert turned.statistic == pytest.approx(-pooled.statistic)
-
-
-def test_compare_allows_for_overlapping_windows() -> None:
-    """Windows of 3 steps, 1 apart, share 2 steps: two autocovariances, and the factor of a small sample."""
-    from statsmodels.tsa.stattools import acovf
-
-    data = table(14, lengths=(150,), late=(0,))
-    bt = backtest([Naive(), WindowMean(10)], data, h=3, windows=80, step=1)
-    got = bt.compare("Naive", "WindowMean", loss="absolute").iloc[0]
-    loss = np.abs(bt.errors).mean(axis=-1)[:, :, 0]
-    gap = loss[0] - loss[1]
-    gamma = acovf(gap, adjusted=False, nlag=2)
-    factor = np.sqrt((80 + 1 - 2 * 3 + 3 * 2 / 80) / 80)
-    assert got.statistic == pytest.approx(factor * gap.mean() / np.sqrt((gamma[0] + 2 * gamma[1:].sum()) / 80))
-
-
-# Folds of a lag table.
-
-
-def autoregression(phi: tuple[float, ...], rows: int, seed: int) -> Panel:
-    rng = np.random.default_rng(seed)
-    y = rng.normal(size=rows + 200)
-    for t in range(len(phi), len(y)):
-        y[t] += sum(p * y[t - 1 - i] for i, p in enumerate(phi))
-    return Panel.from_arrays([y[200:]], freq="D", start="2000-01-01")
-
-
-@pytest.mark.parametrize("scheme", ["kfold", "blocked"])
-def test_folds_equal_a_regression_by_hand(scheme: Any) -> None:
-    panel = autoregression((0.5, 0.2), 120, 0)
-    bt = backtest(AR(2, ridge=0, transform=None), panel, h=1, windows=5, scheme=scheme)
-    x = np.column_stack([np.ones(118), panel.y[1:-1], panel.y[:-2]])
-    target, fold = panel.y[2:], dealt(120, 5, scheme, 0)[2:]
-    for number in range(5):
-        held = fold == number
-        coef = np.linalg.lstsq(x[~held], target[~held], rcond=None)[0]
-        np.testing.assert_allclose(bt.point[0, 1:, 0, 0][held], x[held] @ coef, rtol=1e-9)
-    assert list(bt.forecasts.fold) == list(dealt(120, 5, scheme, 0)[1:])
-
-
-def test_folds_of_trading_days_judge_each_row_once() -> None:
-    """Two series that skip different days: no row is forecast in the place of a missing one."""
-    rng = np.random.default_rng(8)
-    days = pd.bdate_range("2024-01-01", periods=80)
-    parts = [pd.DataFrame({"unique_id": name, "ds": days[rng.random(80) < 0.8], "y": 0.0}) for name in ("a", "b")]
-    data = pd.concat(parts, ignore_index=True)
-    data["y"] = rng.normal(size=len(data))
-    panel = Panel.from_table(data, freq="B", gaps="ignore")
-    long = backtest(AR(1, ridge=0, transform=None), panel, h=1, windows=4, scheme="kfold").forecasts
-    assert not long.duplicated(["unique_id", "ds"]).any()
-    joined = long.merge(data, on=["unique_id", "ds"], suffixes=("", "_true"))
-    assert len(joined) == len(long) > 120
-    assert (joined.y == joined.y_true).all()
-    fold = dict(zip(panel.grid[1:], dealt(len(panel.grid), 4, "kfold", 0)[1:], strict=True))
-    assert (long.fold == long.ds.map(lambda day: fold[np.datetime64(day, "us")])).all()
-
-
-def rmse_of(bt: Backtest) -> float:
-    return float(bt.leaderboard("rmse").rmse[0])
-
-
-@pytest.mark.parametrize(
-    ("phi", "lags", "honest"), [(0.6, [1], True), (0.99, list(range(30, 60)), False)], ids=["fitted", "under-fitted"]
-)
-def test_shuffled_folds_flatter_where_residuals_are_correlated(phi: float, lags: list[int], honest: bool) -> None:
-    """Without the last 29 rows, what is left of a near random walk is shared by neighbours, also across folds."""
-    model = AR(lags, ridge=0, transform=None)
-    panels = [autoregression((phi,), 200, seed) for seed in range(5)]
-    shuffled = np.mean([rmse_of(backtest(model, p, h=1, windows=10, scheme="kfold")) for p in panels])
-    blocked = np.mean([rmse_of(backtest(model, p, h=1, windows=10, scheme="blocked")) for p in panels])
-    rolled = np.mean([rmse_of(backtest(model, p, h=1, windows=66)) for p in panels])
-    if honest:
-        assert shuffled == pytest.approx(blocked, rel=0.02)
-        assert shuffled == pytest.approx(rolled, rel=0.02)
-    else:
-        assert shuffled < 0.9 * blocked
-        assert shuffled < 0.9 * rolled
 
 
 # What cannot work.
@@ -457,7 +289,7 @@ def test_shuffled_folds_flatter_where_residuals_are_correlated(phi: float, lags:
 )
 def test_options_that_cannot_work(models: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        backtest(models, table(), **({"h": H} | options))
+        backtest(models, weekly_table(), **({"h": H} | options))
 
 
 @pytest.mark.parametrize(
@@ -473,14 +305,14 @@ def test_options_that_cannot_work(models: Any, options: dict[str, Any], message:
     ],
 )
 def test_questions_without_an_answer(call: Any, message: str) -> None:
-    done = backtest(Naive(), table(), h=H)
+    done = backtest(Naive(), weekly_table(), h=H)
     with pytest.raises(ConfigError, match=message):
         call(done)
 
 
 @pytest.mark.parametrize("kind", ["polars", "pyarrow"])
 def test_tables_come_back_in_the_callers_kind(kind: str) -> None:
-    data = table()
+    data = weekly_table()
     given: Any = __import__("polars").from_pandas(data) if kind == "polars" else None
     if given is None:
         given = __import__("pyarrow").Table.from_pandas(data)
@@ -525,7 +357,7 @@ def test_nyse_last_value_and_autocorrelation(nyse: Panel) -> None:
 
 
 def test_judging_on_rows_tuned_on_warns() -> None:
-    data = table()
+    data = weekly_table()
     model = Naive()
     vars(model)["tuned_on_"] = np.datetime64("2024-02-25", "us")
     with pytest.warns(LeakageWarning, match=r"Naive was tuned on rows up to 2024-02-25.* judged from 2024-02-22"):

@@ -69,29 +69,33 @@ def parse_lags(lags: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def fewest_rows(lags: Sequence[int]) -> int:
-    """Rows below which a series is too short to be offered these lags: three for each, three times the longest."""
-    return 3 * max(len(lags), max(lags, default=0))
+    """Rows below which a series is too short to be offered these lags: 1.5 times the longest lag and their number."""
+    return -(-3 * max(len(lags), max(lags, default=0)) // 2)
 
 
 def lag_sets(seasons: Sequence[int], rows: int) -> list[tuple[int, ...]]:
-    """Candidate sets of lags for series of at least `rows` rows, from few to many.
+    """Candidate sets of lags for a series of `rows` rows, from few to many.
 
-    1..3; 1..s+2; the same with multiples of each season and their neighbours; none needs more than a third of the
-    rows as its longest lag, nor more lags than a third of the rows.
+    None, 1, 1..3; up to a season and the neighbours of each; 1..s+2; 1..2s+2 for a short season; multiples of each
+    season and their neighbours; without a season also 1..2 and 1..6.
     """
-    sets: list[tuple[int, ...]] = [(), (1,), (1, 2, 3)]
-    short = min(seasons, default=1)
-    base = set(range(1, short + 3)) if short > 1 else set(range(1, 7))
-    sets.append(tuple(sorted(base)))
+    if not seasons:
+        sets = [(), (1,), (1, 2), (1, 2, 3), tuple(range(1, 7))]
+        return [lags for lags in sets if fewest_rows(lags) <= rows] or [()]
+    short = min(seasons)
+    # A year of weeks is too long to be followed lag by lag, and not a whole number of them: neighbours on both sides.
+    long = short > 31 and len(seasons) == 1
+    first = {1} if short < 7 else {1, 2, 3}
+    light = first | {s + d for s in seasons for d in ((-1, 0, 1) if long else (0, 1))}
+    base = set(range(1, 9 if long else short + 3))
     longer = set(base)
     for season in seasons:
-        # A short season repeats up to the next longer one; the longest up to three times.
         above = [s for s in seasons if s > season]
-        last = min(above) if above else 3 * season
+        last = min(above) if above else (2 if long else 3) * season
         for multiple in range(season, last + 1, season):
             longer |= {multiple, multiple + 1} if multiple == last or not above else {multiple}
-    if seasons:
-        sets.append(tuple(sorted(set(sets[2]) | {s + d for s in seasons for d in (0, 1)})))
-        sets.append(tuple(sorted(longer)))
-    fitting = [lags for lags in sets if fewest_rows(lags) <= rows]
-    return list(dict.fromkeys(fitting)) or [()]
+    if long:
+        longer |= light
+    wider = set(range(1, 2 * short + 3)) if short <= 12 else base
+    every = [(), (1,), (1, 2, 3), *(tuple(sorted(lags)) for lags in (light, base, wider, longer))]
+    return [lags for lags in dict.fromkeys(every) if fewest_rows(lags) <= rows] or [()]

@@ -57,10 +57,10 @@ class Choice(NamedTuple):
 
 
 class _Trial(NamedTuple):
-    """One candidate fitted to some of the series: `index` (s,), their equations and scores (s,), smaller is better."""
+    """One candidate fitted to some of the series: `rows` (s,), their equations and scores (s,), smaller is better."""
 
     number: int
-    index: Int
+    rows: Int
     equation: Equation
     score: Float
 
@@ -181,18 +181,18 @@ def _offers(panel: Panel, candidates: Sequence[Candidate]) -> Bool:
     fits = fewest <= panel.lengths[:, None]
     if len(candidates) == 1 or not fits.any():
         return np.ones(fits.shape, dtype=bool)
-    guessed = sorted({c.season for c in candidates if c.season})
-    positive = np.ones(len(panel), dtype=bool)
-    confirmed = {0: positive, **{season: np.zeros(len(panel), dtype=bool) for season in guessed}}
+    seasons = sorted({c.season for c in candidates if c.season})
+    positive: Bool = np.ones(len(panel), dtype=bool)
+    repeats: Bool = np.ones((len(panel), 1 + len(seasons)), dtype=bool)
+    y = panel.y if panel.excluded is None else np.where(panel.excluded, np.nan, panel.y)
     for tile in tiles(panel):
-        live = len(tile.index)
-        y = tile.gather(panel.y)
-        positive[tile.index] = ~(y <= 0).any(axis=1)[:live]
-        for season in guessed:
-            confirmed[season][tile.index] = _repeats(y, season)[:live]
-    logged = np.array([c.transform.log for c in candidates])
+        rows, live = tile.gather(y), len(tile.index)
+        positive[tile.index] = ~np.any(rows[:live] <= 0, axis=1)
+        for place, season in enumerate(seasons, 1):
+            repeats[tile.index, place] = _repeats(rows[:live], season)
+    logged: Bool = np.array([c.transform.log for c in candidates], dtype=bool)
     fits &= positive[:, None] | ~logged
-    fits &= np.stack([confirmed[c.season] for c in candidates], axis=1)
+    fits &= repeats[:, [0 if not c.season else 1 + seasons.index(c.season) for c in candidates]]
     fits[~fits.any(axis=1)] = True
     return fits
 
@@ -242,9 +242,9 @@ def _tried(
         if form.diff != pivot and Transform(not form.log, pivot) in forms:
             index = every[(lowest[True] < lowest[False]) == form.log]
         for trial in _judged(panel.take(index), candidates, numbers, (ridge, h, stabilise)):
-            where = index[trial.index]
+            where = index[trial.rows]
             lowest[form.log][where] = np.minimum(lowest[form.log][where], trial.score)
-            trials.append(trial._replace(index=where))
+            trials.append(trial._replace(rows=where))
     return trials
 
 
@@ -348,7 +348,7 @@ def _shares(trials: Sequence[_Trial], candidates: Sequence[Candidate], n: int, a
     score = np.full((n, len(candidates)), np.inf)
     tried = np.zeros(score.shape, dtype=bool)
     for trial in trials:
-        score[trial.index, trial.number], tried[trial.index, trial.number] = trial.score, True
+        score[trial.rows, trial.number], tried[trial.rows, trial.number] = trial.score, True
     # Too few rows to judge by: the plainest form, which repeats the last value where it is offered.
     lost = ~np.isfinite(score).any(axis=1)
     plain = np.array([(c.transform.diff != 1) * 1e6 + 10 * len(c.lags) + c.transform.log for c in candidates])
@@ -357,8 +357,9 @@ def _shares(trials: Sequence[_Trial], candidates: Sequence[Candidate], n: int, a
     weights = np.exp(-SHARPNESS * (score - score[np.arange(n), best, None]))
     logged = np.array([c.transform.log for c in candidates])
     weights[(weights < NEGLIGIBLE) | (logged != logged[best, None])] = 0.0
-    weights = _leading(weights, lost | alone)
-    return weights / weights.sum(axis=1, keepdims=True)
+    shares: Float = _leading(weights, lost | alone)
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _leading(weights: Float, which: Bool) -> Float:
@@ -374,8 +375,8 @@ def _mixed(trials: Sequence[_Trial], weights: Float, order: int) -> Equation:
     centre, share = np.zeros(n), np.zeros(n)
     parts = []
     for trial in trials:
-        live = np.flatnonzero(weights[trial.index, trial.number])
-        rows, eq = trial.index[live], trial.equation.take(live)
+        live = np.flatnonzero(weights[trial.rows, trial.number])
+        rows, eq = trial.rows[live], trial.equation.take(live)
         weight = weights[rows, trial.number]
         parts.append((rows, eq, weight))
         # Differenced forms have the centre 0, and none of their own to speak of: they give back all of a level.

@@ -144,7 +144,7 @@ def stabilised(phi: Float, radius: float = 1.0) -> tuple[Float, Bool]:
     part = phi[wild]
     powers = np.arange(1.0, phi.shape[1] + 1)
     low, high = np.zeros(len(part)), np.ones(len(part))
-    for _ in range(40):
+    for _ in range(16):
         middle = (low + high) / 2
         fine = stable(part * middle[:, None] ** powers, radius)
         low, high = np.where(fine, middle, low), np.where(fine, high, middle)

@@ -116,7 +116,13 @@ class AR(Forecaster):
             words = [Transform(log, diff) for log in (False, True) for diff in diffs]
         else:
             words = [parse_transform(self.transform, min(usual, default=0))]
-        return [Candidate(word, lags) for word in words for lags in sets]
+        return [Candidate(word, lags, self._doubtful(word, lags, usual)) for word in words for lags in sets]
+
+    def _doubtful(self, form: Transform, lags: Sequence[int], usual: Sequence[int]) -> int:
+        """The season that a form leans on though nobody gave it: the frequency's, where lags are chosen too."""
+        if self.season is not None or not isinstance(self.lags, str) or not usual:
+            return 0
+        return min(usual) if form.diff > 1 or max(lags, default=0) >= min(usual) else 0
 
     def _check(self, panel: Panel, h: int | None) -> None:
         if self.strategy not in ("auto", "recursive", "direct"):
@@ -185,6 +191,8 @@ class AR(Forecaster):
         lags = sorted({*old["fit"]["lags"], *new["fit"]["lags"]})
         widen = direct.widened if self._is_direct else series.widened
         reach = max(lags, default=0) + max(int(part["fit"]["diff"].max(initial=0)) for part in (old, new))
+        if not self._is_direct:
+            reach = max(part["fit"]["phi"].shape[1] for part in (old, new))
         parts = [part | {"fit": widen(part["fit"], lags, panel.n_past, reach)} for part in (old, new)]
         return super()._join(parts[0], parts[1], panel, n_old)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tsforecast.forecast import Forecast
-from tsforecast.models.ar.choose import Candidate, choose, equation, start_window
+from tsforecast.models.ar.choose import Candidate, Choice, choose, equation, start_window
 from tsforecast.models.ar.dynamics import Equation, impulse, recursion
 from tsforecast.models.ar.fit import Fit, Moments, Ridge, fit_lags, moments, tile_rows
 from tsforecast.panel import Float, Int, Panel
@@ -39,7 +39,8 @@ def fit(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int | No
 
     def work(block: Int) -> None:
         part = panel.take(block)
-        chosen = choose(part, candidates, ridge, h or 1, calm)
+        choice = choose(part, candidates, ridge, h or 1, calm) if len(candidates) > 1 else None
+        chosen = np.zeros(len(part), dtype=np.int64) if choice is None else choice.leading
         for number in np.unique(chosen):
             index = np.nonzero(chosen == number)[0]
             some, form = part.take(index), candidates[number]
@@ -47,9 +48,20 @@ def fit(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int | No
             done = fit_lags(some, form.transform, m, form.lags, ridge)
             write_fit(state, block[index], some, form, union, done, m.centre[:, 0], calm)
         state["choice"][block] = chosen
+        if choice is not None:
+            _write_mean(state, block, choice)
 
     in_blocks(len(panel), work)
     return state
+
+
+def _write_mean(state: State, block: Int, choice: Choice) -> None:
+    """Put mixed equations in the place of the leading ones, where several forms carry weight."""
+    share = choice.weights.max(axis=1, initial=0.0)
+    mixed = np.flatnonzero(share < 1)
+    state["weight"][block] = share
+    for name, values in choice.equation._asdict().items():
+        state[name][block[mixed]] = values[mixed]
 
 
 def with_errors(state: State, panel: Panel, ridge: Ridge) -> State:
@@ -159,6 +171,7 @@ def empty_state(panel: Panel, candidates: Sequence[Candidate]) -> State:
     state["stabilised"] = np.zeros(n, dtype=bool)
     state["diff"] = np.zeros(n, dtype=np.int64)
     state["choice"] = np.zeros(n, dtype=np.int64)
+    state["weight"] = np.ones(n)
     state["lags"] = list(union)
     return state
 

@@ -234,8 +234,9 @@ class Forecaster(Parameters):
 
         Overlapping rows must agree with those known, or DataError; `revised="replace"` takes the new values.
         """
-        state = self._completed(self.state_, self._ready())
-        panel, fresh = growth.extended(self._ready(), self.design(growth.newer(self._ready(), data)), revised)
+        old = self._ready()
+        state = self._completed(self.state_, old)
+        panel, fresh = growth.extended(old, self.design(growth.newer(old, data)), revised)
         if fresh.any():
             new = panel.take(fresh).replace(series=np.arange(int(fresh.sum())))
             state = self._join(state, self.learn(new, self.h_), panel, int((~fresh).sum()))
@@ -262,8 +263,9 @@ class Forecaster(Parameters):
 
     def save(self, path: Any) -> None:
         """Write the fitted model to one file; `tsforecast.load(path)` gives it back in any process."""
-        self.state_ = self._completed(self.state_, self._ready())
-        growth.save(self, self._ready(), path)
+        panel = self._ready()
+        self.state_ = self._completed(self.state_, panel)
+        growth.save(self, panel, path)
 
     def _ready(self) -> Panel:
         panel: Panel | None = getattr(self, "panel_", None)

@@ -215,12 +215,13 @@ def _job(
 
 
 def _told(outcome: Outcome, as_json: bool, table: Any = None) -> int:
-    from tsforecast.cli.console import show, summary
+    from tsforecast.cli.console import patient, show, summary
 
-    if as_json:
-        typer.echo(json.dumps(summary(outcome, table), ensure_ascii=False))
-    else:
-        show(outcome, table)
+    with patient():
+        if as_json:
+            typer.echo(json.dumps(summary(outcome, table), ensure_ascii=False))
+        else:
+            show(outcome, table)
     return int(outcome.exit)
 
 

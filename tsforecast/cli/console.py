@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tsforecast.jobs import Outcome
     from tsforecast.jobs.progress import Progress
 
-__all__ = ["complain", "progress", "show", "summary"]
+__all__ = ["complain", "patient", "progress", "show", "summary"]
 
 MOST_ROWS = 20
 STYLES = {"ok": "green", "repaired": "yellow", "cold_start": "yellow", "fallback": "yellow"}
@@ -95,11 +95,22 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
 
 
 class _Screen(Console):
-    """A console that lets a closed pipe be judged like any other error."""
+    """A console that reports a closed pipe."""
 
     def on_broken_pipe(self) -> None:
-        """Pass it on, where rich would leave with exit code 1."""
+        """Raise, where rich would leave with exit code 1."""
         raise BrokenPipeError
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """A reader that closes the pipe before the end has had enough: no error of ours."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more on the way out, and must not complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show(outcome: Outcome, table: Any | None = None) -> None:
@@ -216,10 +227,6 @@ def _records(table: Any) -> list[dict[str, Any]]:
 
 def complain(cause: BaseException, *, as_json: bool) -> int:
     """Tell what went wrong and return the exit code for it."""
-    if isinstance(cause, BrokenPipeError):
-        # The reader had enough; Python must not complain again when it flushes on the way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(Exit.OK)
     code, title, message = _judged(cause)
     if code is Exit.BUG and os.environ.get("TSFORECAST_DEBUG"):
         traceback.print_exception(cause)

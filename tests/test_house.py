@@ -33,6 +33,7 @@ ORDER = (
     "paths",
     "growth",
     "forecaster",
+    "autocorrelation",
     "models",
     "compose",
     "registry",

@@ -23,13 +23,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, PolynomialFeatures, RobustScaler, StandardScaler
 from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
 
+from tsforecast import datasets
 from tsforecast.contract import check_forecaster, example
 from tsforecast.errors import ArtifactError, ConfigError, FitError, FitWarning
+from tsforecast.evaluation import backtest
 from tsforecast.intervals import Conformal
 from tsforecast.models.ar import AR
 from tsforecast.models.lag_regressor import LagRegressor, arrays
 from tsforecast.panel import Panel
 from tsforecast.registry import load
+from tsforecast.rolling import roll
 
 LENGTHS = (70, 90, 64, 80)
 
@@ -233,6 +236,30 @@ def test_automatic_lags_are_what_the_history_carries() -> None:
         np.testing.assert_allclose(got, by_hand(reference, y, tuple(sets[choice[i]]), 5), rtol=1e-8)
 
 
+def test_new_york_volume_as_published() -> None:
+    table_ = datasets.load("nyse")
+    panel, trained = Panel.from_table(table_, freq="B", gaps="ignore"), int(table_["train"].sum())
+    assert panel.at is not None
+    model = LagRegressor("LinearRegression", lags=5, past=("DJ_return", "log_volatility"))
+    errors = roll(model, panel, panel.at[trained - 1 : -1], h=1, refit=False).errors[:, 0, 0]
+    test = table_["y"].to_numpy()[trained:]
+    # Least squares on five lags, as ISLP's laboratory on the series has it (section 10.9.6).
+    assert 1 - (errors**2).sum() / ((test - test.mean()) ** 2).sum() == pytest.approx(0.4128912938562521, abs=1e-9)
+
+
+def test_folds_leave_rows_out_of_estimators_without_weights() -> None:
+    y = weekly((60,))[0]
+    estimator = KNeighborsRegressor(3)
+    done = backtest([LagRegressor(estimator, lags=2, transform=None)], daily([y]), h=1, windows=4, scheme="blocked")
+    x, target = table(y, (1, 2))
+    fold = np.arange(60) * 4 // 60
+    for number in range(4):
+        model = clone(estimator).fit(x[fold[2:] != number], target[fold[2:] != number])
+        mine = np.flatnonzero(fold[2:] == number)
+        got = done.rolled[0].point[mine + 1, 0, 0]
+        np.testing.assert_allclose(got, model.predict(x[mine]), rtol=1e-10)
+
+
 # Arrays in place of objects
 
 FAMILIES = [
@@ -371,8 +398,6 @@ def test_own_models_give_the_same_bytes_in_any_company() -> None:
 
 
 def test_rolling_with_one_fit_equals_forecasts_of_that_fit() -> None:
-    from tsforecast.rolling import roll
-
     panel = daily(weekly((80, 80)))
     for scope in ("global", "series"):
         model = LagRegressor(lags=3, scope=scope)

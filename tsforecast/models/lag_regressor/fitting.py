@@ -78,14 +78,19 @@ def fit(
             weights = None if panel.weights is None else panel.weights[rows.at + step - 1]
             whose = models.of[index][rows.owner]
             for model in np.unique(whose):
-                # A copy: where rows lie in memory must not depend on the series before them.
                 mine = slice(*np.searchsorted(whose, [model, model + 1]))
-                one = (x[mine].copy(), y[mine].copy(), None if weights is None else weights[mine].copy())
                 try:
-                    done[model, step - 1] = fitted(make(), *one)
+                    done[model, step - 1] = fitted(make(), _own(x, mine), _own(y, mine), _own(weights, mine))
                 except (ValueError, ArithmeticError, np.linalg.LinAlgError) as cause:
                     failures.append((int(model), cause))
     return _state(done), units, failures
+
+
+def _own(values: Float | None, mine: slice) -> Any:
+    """A model's part in memory of its own: where rows lie must not depend on the series before them."""
+    if values is None or mine.stop - mine.start == len(values):
+        return values
+    return values[mine].copy()
 
 
 def _state(done: Any) -> State:

@@ -36,8 +36,8 @@ class LagRegressor(Forecaster):
     None, "log", "diff", "seasonal-diff", "log-diff", "log-seasonal-diff", each also with "-standard" behind. Columns
     are taken as they are.
     strategy: "recursive", "direct" (one estimator a horizon) or "auto" (direct where there are past columns).
-    scope: "global", "series" or a static column: how many series one estimator serves. In a recursion all series take
-    a step in one prediction; fitting, and predicting with one estimator a series, go through them one by one.
+    scope: "global", "series" or a static column: how many series one estimator serves. All series take a
+    step of a recursion at once; only fitting, and predicting with objects of their own, goes through them one by one.
     static: numeric static columns that are regressors too. sample: most table rows that one estimator is fitted on,
     drawn at random.
 

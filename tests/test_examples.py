@@ -21,7 +21,7 @@ def blocks(name: str) -> list[str]:
 def test_the_readme_runs(name: str) -> None:
     space: dict[str, object] = {}
     for block in blocks(name):
-        exec(block, space)  # noqa: S102
+        exec(block, space)
     assert "model" in space
 
 

@@ -129,6 +129,8 @@ def _check_revisions(
     if revised not in ("raise", "replace"):
         raise ConfigError(f'revised must be "raise" or "replace", got {revised!r}')
     changed = np.isfinite(new.y[theirs]) & (old.y[mine] != new.y[theirs])
+    if old.excluded is not None:  # their values are held as missing
+        changed &= ~old.excluded[mine]
     if revised == "raise" and changed.any():
         where = keys[changed]
         first = int(where[0]) // len(grid)

@@ -10,7 +10,7 @@ import numpy as np
 from tsforecast.errors import ConfigError
 from tsforecast.panel import Float
 
-__all__ = ["TRANSFORMS", "Transform", "fewest_rows", "lag_sets", "parse_lags", "parse_transform"]
+__all__ = ["TRANSFORMS", "Transform", "fewest_rows", "lag_sets", "parse_lags", "parse_transform", "usual_horizon"]
 
 
 class Transform(NamedTuple):
@@ -99,3 +99,9 @@ def lag_sets(seasons: Sequence[int], rows: int) -> list[tuple[int, ...]]:
     wider = set(range(1, 2 * short + 3)) if short <= 12 else base
     every = [(), (1,), (1, 2, 3), *(tuple(sorted(lags)) for lags in (light, base, wider, longer))]
     return [lags for lags in dict.fromkeys(every) if fewest_rows(lags) <= rows] or [()]
+
+
+def usual_horizon(seasons: Sequence[int]) -> int:
+    """Rows ahead that a choice is judged on where no horizon is given: two seasons, a quarter of a long one."""
+    short = min(seasons, default=3)
+    return 2 * short if short <= 31 or len(seasons) > 1 else short // 4

@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tsforecast.models.ar.dynamics import Equation, filled, level_polynomial, recursion, stabilised, stable
-from tsforecast.models.ar.fit import Fit, Ridge, fit_lags, moments
+from tsforecast.models.ar.dynamics import Equation, stable
+from tsforecast.models.ar.fit import Fit, Moments, Ridge, fit_lags, moments
+from tsforecast.models.ar.levels import equation, forecast_levels
 from tsforecast.panel import Bool, Float, Int, Panel
-from tsforecast.windows import seasonal_last, tiles
+from tsforecast.windows import tiles
 from tsforecast.windows.plan import Transform, fewest_rows
 
-__all__ = ["Candidate", "Choice", "choose", "equation", "forecast_levels", "start_window"]
+__all__ = ["Candidate", "Choice", "choose"]
 
 ORIGINS = 4
 """Past origins that a form is judged on."""
@@ -24,7 +25,7 @@ LIGHT = 1e-6
 """Ridge that keeps the first sifting of lags solvable; small enough to change no order."""
 SHARPNESS = 4.0
 """Weight of a form: (error at past origins x one-step error in sample) to minus this power."""
-NEGLIGIBLE = 0.02
+NEGLIGIBLE = 0.1
 """Forms of a smaller weight than this share of the best are left out."""
 
 
@@ -57,89 +58,16 @@ class Choice(NamedTuple):
 
 
 class _Trial(NamedTuple):
-    """One candidate fitted to some of the series: `rows` (s,), their equations and scores (s,), smaller is better."""
+    """One candidate fitted to some of the series, `rows` (s,): their equations and scores (s,), smaller is better.
+
+    `sums` are those that the equation is to be fitted from, with the ridge, once it is known to count; None if it was.
+    """
 
     number: int
     rows: Int
     equation: Equation
     score: Float
-
-
-def equation(
-    transform: Transform, lags: Sequence[int], fit: Fit, centre: Float, stabilise: bool
-) -> tuple[Equation, Bool]:
-    """The recursion on levels that a fit stands for, and which series had to be stabilised (n,).
-
-    `stabilise` draws explosive roots back, and the drift of a differenced target towards none.
-    """
-    n, order = len(fit.const), max(lags, default=0)
-    phi = np.zeros((n, order))
-    phi[:, [lag - 1 for lag in lags]] = fit.coef[:, : len(lags)]
-    changed = np.zeros(n, dtype=bool)
-    const = fit.const - _doubtful_drift(fit, len(lags), centre) if stabilise and transform.diff else fit.const
-    if stabilise and order:
-        calm, changed = stabilised(phi)
-        # The mean of the regression's target stays where it was.
-        const = const + (phi.sum(axis=1) - calm.sum(axis=1)) * centre
-        phi = calm
-    level = level_polynomial(phi, transform.diff)
-    # On levels about their centre the constant loses what the lags give back; with a difference they give all.
-    middle = np.zeros(n) if transform.diff else centre
-    const = const - (1 - level.sum(axis=1)) * middle if not transform.diff else const
-    sd = np.sqrt(np.maximum(fit.sigma2, 0.0))
-    return Equation(level, const, middle, sd, np.full(n, transform.log)), changed
-
-
-def _doubtful_drift(fit: Fit, lags: int, centre: Float) -> Float:
-    """What a differenced target's drift loses (n,): its share 1 / t^2 where t^2 > 1, else all of it.
-
-    A drift repeats in every step ahead, so an uncertain one costs most. James & Stein (1961), positive part.
-    """
-    drift = fit.const if fit.coef.shape[1] == lags else centre * (1 - fit.coef[:, :lags].sum(axis=1))
-    with np.errstate(all="ignore"):
-        square = fit.count * drift**2 / fit.sigma2
-        share = np.where(square > 1, 1 / square, np.where(np.isnan(square), 0.0, 1.0))
-    return share * drift
-
-
-def forecast_levels(eq: Equation, panel: Panel, h: int, drive: Float | None = None, back: Float | None = None) -> Float:
-    """Point forecasts (n, h) on the data's scale; columns add `drive` (n, h) ahead and `back` (n, W) behind."""
-    return eq.back(recursion(eq.phi, eq.const, start_window(eq, panel, back), h, drive))
-
-
-def start_window(eq: Equation, panel: Panel, back: Float | None = None) -> Float:
-    """The last P values (n, P) on the recursion's scale, missing ones filled by the equation itself.
-
-    Only the values that a series' own polynomial reaches are filled, from a window of twice that length: what the
-    others reach must not matter. Zeros stand where no coefficient looks.
-    """
-    order = eq.phi.shape[1]
-    y = panel.y if panel.excluded is None else np.where(panel.excluded, np.nan, panel.y)
-    window = eq.into(panel.right(order, y))
-    gaps = np.isnan(window)
-    if not gaps.any():
-        return window
-    reach = order - np.argmax(np.c_[eq.phi[:, ::-1] != 0, np.ones(len(panel), bool)], axis=1)
-    used = np.arange(order) >= order - reach[:, None]
-    lacking = (gaps & used).any(axis=1)
-    window[gaps & ~used] = 0.0
-    for length in np.unique(reach[lacking]):
-        index = np.flatnonzero(lacking & (reach == length))
-        own, few, width = eq.take(index), panel.take(index), 2 * int(length) + 2
-        wide = own.into(few.right(width, y))
-        lost = np.flatnonzero(np.isnan(wide).all(axis=1))
-        wide[lost] = _long_lost(own.take(lost), few.take(lost), y)[:, None]
-        drive = None if back is None else back[index, -width:]
-        window[index, order - length :] = filled(own.phi[:, :length], own.const, wide, drive)[:, width - length :]
-    return window
-
-
-def _long_lost(eq: Equation, panel: Panel, y: Float) -> Float:
-    """Where series that have not been seen for long are taken to be (n,): at their mean; at their last value if the
-    equation, of differences, knows no mean.
-    """
-    last = eq.into(seasonal_last(panel.replace(y=y), 1, 1).point[:, 0])
-    return np.where((eq.centre == 0) | np.isnan(last), last, 0.0)
+    sums: Moments | None = None
 
 
 def choose(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int, stabilise: bool) -> Choice:
@@ -152,18 +80,19 @@ def choose(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int, 
     Buckland, Burnham & Augustin (1997), Biometrics 53; Hansen (2007), Econometrica 75.
     """
     offered = _offers(panel, candidates)
-    rooms = np.stack([_has_room(panel.lengths, lags) for lags in dict.fromkeys(c.lags for c in candidates)], axis=1)
-    groups, member = np.unique(np.concatenate([offered, rooms], axis=1), axis=0, return_inverse=True)
+    roomy = _have_room(panel.lengths, offered, candidates)
+    groups, member = np.unique(np.concatenate([offered, roomy[:, None]], axis=1), axis=0, return_inverse=True)
     order = max(max(c.lags, default=0) + c.transform.diff for c in candidates)
     n, member = len(panel), member.reshape(-1)
     weights = np.zeros((n, len(candidates)))
     mixed = Equation(np.zeros((n, order)), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n, dtype=bool))
     alone = panel.columns.shape[1] > 0
     for number, offer in enumerate(groups):
-        index, mine = np.flatnonzero(member == number), np.flatnonzero(offer[: len(candidates)])
+        index, mine = np.flatnonzero(member == number), np.flatnonzero(offer[:-1])
         part = panel.take(index)
-        trials = _tried(part, candidates, mine, ridge, h, stabilise)
+        trials = _tried(part, candidates, mine, (ridge, h, stabilise, bool(offer[-1])))
         share = _shares(trials, candidates, len(part), alone)
+        trials = [_settled(part, trial, share, candidates[trial.number], ridge, stabilise) for trial in trials]
         eq = _mixed(trials, share, order)
         wild = (share.max(axis=1) < 1) & ~stable(eq.phi, 1 + 1e-6) & stabilise
         if wild.any():
@@ -197,6 +126,16 @@ def _offers(panel: Panel, candidates: Sequence[Candidate]) -> Bool:
     return fits
 
 
+def _have_room(lengths: Int, offered: Bool, candidates: Sequence[Candidate]) -> Bool:
+    """Whether series are four times as long as the longest lag they are offered, with ten rows a lag (n,)."""
+    names = sorted({lag for c in candidates for lag in c.lags})
+    among = np.array([[lag in c.lags for lag in names] for c in candidates], dtype=bool).reshape(len(candidates), -1)
+    used = offered.astype(np.int64) @ among > 0
+    longest = np.max(used * np.array(names, dtype=np.int64), axis=1, initial=0)
+    enough: Bool = lengths >= np.maximum(4 * longest, 10 * used.sum(axis=1))
+    return enough
+
+
 def _repeats(y: Float, season: int) -> Bool:
     """Whether first differences, or levels about their line, are positively autocorrelated at the season (s,).
 
@@ -224,7 +163,7 @@ def _repeats(y: Float, season: int) -> Bool:
 
 
 def _tried(
-    panel: Panel, candidates: Sequence[Candidate], mine: Int, ridge: Ridge, h: int, stabilise: bool
+    panel: Panel, candidates: Sequence[Candidate], mine: Int, how: tuple[Ridge, int, bool, bool]
 ) -> list[_Trial]:
     """Trials of the candidates `mine`; logs or not is settled on one difference, the others follow it."""
     every = np.arange(len(panel))
@@ -232,7 +171,7 @@ def _tried(
     for number in mine:
         forms.setdefault(candidates[number].transform, []).append(int(number))
     if len(mine) == 1:
-        eq = _fitted(panel, candidates[mine[0]], ridge, stabilise)[1]
+        eq = _fitted(panel, candidates[mine[0]], how[0], how[2])[1]
         return [_Trial(int(mine[0]), every, eq, np.zeros(len(panel)))]
     pivot = 1 if any(form.diff == 1 for form in forms) else min(form.diff for form in forms)
     lowest = {log: np.full(len(panel), np.inf) for log in (False, True)}
@@ -241,7 +180,7 @@ def _tried(
         index = every
         if form.diff != pivot and Transform(not form.log, pivot) in forms:
             index = every[(lowest[True] < lowest[False]) == form.log]
-        for trial in _judged(panel.take(index), candidates, numbers, (ridge, h, stabilise)):
+        for trial in _judged(panel.take(index), candidates, numbers, how):
             where = index[trial.rows]
             lowest[form.log][where] = np.minimum(lowest[form.log][where], trial.score)
             trials.append(trial._replace(rows=where))
@@ -249,41 +188,47 @@ def _tried(
 
 
 def _judged(
-    panel: Panel, candidates: Sequence[Candidate], numbers: Sequence[int], how: tuple[Ridge, int, bool]
+    panel: Panel, candidates: Sequence[Candidate], numbers: Sequence[int], how: tuple[Ridge, int, bool, bool]
 ) -> list[_Trial]:
     """Trials of one transform: AICc sifts the lags, errors at past origins and AICc score what is left of them.
 
-    Series with room to spare take all lags from one table of sums, and are judged by the answers on all their rows:
-    neither the rows before the longest lag nor those behind the origins are missed there.
+    Series with room to spare take all lags from one table of sums, and are judged by the answers on all their rows,
+    without a ridge: neither it, nor the rows before the longest lag or behind the origins, are missed there.
     """
-    ridge, h, stabilise = how
+    ridge, h, stabilise, roomy = how
     forms = [candidates[i] for i in numbers]
     union = tuple(sorted({lag for form in forms for lag in form.lags}))
-    roomy = bool(_has_room(panel.lengths, union).all())
     sums = {lags: moments(panel, forms[0].transform, lags) for lags in ([union] if roomy else [f.lags for f in forms])}
     light = LIGHT if ridge == "auto" else ridge
     tables = [sums[union if roomy else form.lags] for form in forms]
     fits = [fit_lags(panel, form.transform, m, form.lags, light) for form, m in zip(forms, tables, strict=True)]
     rank = np.argsort(np.argsort(np.stack([_aicc(fit) for fit in fits], axis=1), axis=1, kind="stable"), axis=1)
     trials = []
-    for number, form, m, chosen in zip(numbers, forms, tables, (rank < KEPT).T, strict=True):
+    for number, form, m, sifted, chosen in zip(numbers, forms, tables, fits, (rank < KEPT).T, strict=True):
         index = np.flatnonzero(chosen)
         if not len(index):
             continue
         part, m = panel.take(index), m.take(index)
-        fit = fit_lags(part, form.transform, m, form.lags, ridge)
+        fit = sifted.take(index) if roomy else fit_lags(part, form.transform, m, form.lags, ridge)
         eq = equation(form.transform, form.lags, fit, m.centre[:, 0], stabilise)[0]
         held = _held(part.lengths, h)
         judge = (fit, eq) if roomy else _fitted(part.replace(stop=part.stop - held[2]), form, ridge, stabilise)
         with np.errstate(divide="ignore"):
             score = np.log(_validation(part, form, *judge, h, held)) + _aicc(fit) / 2
-        trials.append(_Trial(number, index, eq, np.where(np.isnan(score), np.inf, np.maximum(score, -1e3))))
+        score = np.where(np.isnan(score), np.inf, np.maximum(score, -1e3))
+        trials.append(_Trial(number, index, eq, score, m if roomy else None))
     return trials
 
 
-def _has_room(lengths: Int, lags: Sequence[int]) -> Bool:
-    """Whether series are four times as long as the longest lag and have ten rows a lag (n,)."""
-    return lengths >= max(4 * max(lags, default=0), 10 * len(lags))
+def _settled(panel: Panel, trial: _Trial, weights: Float, form: Candidate, ridge: Ridge, stabilise: bool) -> _Trial:
+    """The trial with the final answers of those series in which it carries weight."""
+    if trial.sums is None:
+        return trial
+    live = np.flatnonzero(weights[trial.rows, trial.number])
+    m, rows = trial.sums.take(live), trial.rows[live]
+    fit = fit_lags(panel.take(rows), form.transform, m, form.lags, ridge)
+    eq = equation(form.transform, form.lags, fit, m.centre[:, 0], stabilise)[0]
+    return _Trial(trial.number, rows, eq, trial.score[live])
 
 
 def _fitted(panel: Panel, form: Candidate, ridge: Ridge, stabilise: bool) -> tuple[Fit, Equation]:

@@ -90,6 +90,10 @@ class Fit:
         """The answers by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
+    def take(self, index: Int) -> Fit:
+        """The answers of some series."""
+        return Fit(**{name: values[index] for name, values in self.arrays().items()})
+
 
 def tile_rows(panel: Panel, tile: Tile, transform: Transform, units: tuple[Float, Float] | None = None) -> Rows:
     """The tile's target and columns, transformed, less their means and scaled; excluded rows are NaN.
@@ -166,9 +170,10 @@ def moments(
 def _tile_moments(rows: Rows, tile: Tile, transform: Transform, lags: tuple[int, ...]) -> tuple[Float, Float]:
     lengths = np.maximum(tile.inside.sum(axis=1) - transform.diff, 0)
     plain = rows.weights is None and not rows.past.shape[2] and not rows.known.shape[2]
-    whole = (np.isfinite(rows.z).sum(axis=1) == lengths) & plain
+    seen = np.isfinite(rows.z)
+    whole = (seen.sum(axis=1) == lengths) & plain
     # Each series takes the road that its own rows ask for, so that company does not matter.
-    fast = lag_moments(np.nan_to_num(rows.z), lengths, lags) if whole.any() else None
+    fast = lag_moments(np.where(seen, rows.z, 0.0), lengths, lags) if whole.any() else None
     if fast is not None and whole.all():
         return fast, fast[:, 0, 0]
     x, complete = lag_design(rows.z, lags, rows.past, rows.known)

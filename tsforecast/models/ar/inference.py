@@ -10,7 +10,7 @@ from scipy.special import stdtr
 
 from tsforecast import frames
 from tsforecast.errors import ConfigError, listed
-from tsforecast.models.ar.choose import start_window
+from tsforecast.models.ar.levels import start_window
 from tsforecast.models.ar.series import drives, equation_of
 from tsforecast.panel import Float, Panel
 from tsforecast.rolling import State

@@ -16,7 +16,7 @@ from tsforecast.models.ar import direct, inference, pooled, series
 from tsforecast.models.ar.choose import Candidate
 from tsforecast.panel import Float, Int, Panel, seasons
 from tsforecast.rolling import Roll, State
-from tsforecast.windows.plan import Transform, lag_sets, parse_lags, parse_transform
+from tsforecast.windows.plan import Transform, lag_sets, parse_lags, parse_transform, usual_horizon
 
 __all__ = ["AR"]
 
@@ -170,7 +170,7 @@ class AR(Forecaster):
             return direct.fit(panel, candidates, self.ridge, h or 1)
         if self.scope != "series":
             return pooled.fit(panel, self._groups(panel), candidates, self.ridge, self._calm, self.transform == "auto")
-        return series.fit(panel, candidates, self.ridge, h, self._calm)
+        return series.fit(panel, candidates, self.ridge, h or usual_horizon(self._seasons(panel)), self._calm)
 
     def _fit_windows(self, panel: Panel, cutoffs: Int, h: int | None) -> State:
         candidates = self._candidates(panel)

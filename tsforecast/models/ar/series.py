@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from tsforecast.forecast import Forecast
-from tsforecast.models.ar.choose import Candidate, Choice, choose, equation, start_window
+from tsforecast.models.ar.choose import Candidate, Choice, choose
 from tsforecast.models.ar.dynamics import Equation, impulse, recursion
 from tsforecast.models.ar.fit import Fit, Moments, Ridge, fit_lags, moments, tile_rows
+from tsforecast.models.ar.levels import equation, start_window
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import State
 from tsforecast.windows import Tile, normal_widths

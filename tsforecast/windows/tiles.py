@@ -15,14 +15,14 @@ from tsforecast.panel import Bool, Float, Int, Panel, seasons
 
 __all__ = ["TILE", "Tile", "generators", "main_season", "normal_widths", "seasonal_last", "tiles"]
 
-TILE = 64
-"""Series worked on together, few enough that a tile stays in cache. A series' sums run over its own padded length
-alone and its products are its own, so the company it keeps changes no bit of its result."""
+TILE = 100_000
+"""Values worked on together, few enough to stay in cache. A series' sums run over its own padded length alone and its
+products are its own, so the company it keeps in a tile changes no bit of its result."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tile:
-    """Up to TILE series of one padded length: index (s,) into the panel; rows (s, T) of the block, right-aligned;
+    """Some series of one padded length: index (s,) into the panel; rows (s, T) of the block, right-aligned;
     inside (s, T) marks those that belong to the span.
     """
 
@@ -48,13 +48,15 @@ def padded_length(lengths: Int) -> Int:
 
 
 def tiles(panel: Panel) -> Iterator[Tile]:
-    """The panel in tiles of up to TILE series with one padded length each."""
+    """The panel in tiles of about TILE values, columns counted, with one padded length each."""
     padded = padded_length(panel.lengths)
+    width = 1 + panel.columns.shape[1]
     for length in np.unique(padded):
         members = np.nonzero(padded == length)[0]
         steps = np.arange(-int(length), 0)
-        for first in range(0, len(members), TILE):
-            index = members[first : first + TILE]
+        size = max(8, TILE // (int(length) * width))
+        for first in range(0, len(members), size):
+            index = members[first : first + size]
             rows = panel.stop[index, None] + steps
             inside = rows >= panel.start[index, None]
             yield Tile(index, np.where(inside, rows, 0), inside)

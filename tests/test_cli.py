@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsforecast import SeasonalNaive, __version__
+from tsforecast import SeasonalNaive, __version__, backtest
 from tsforecast.cli import main
-from tsforecast.evaluation import backtest
 
 SLOW_JOB = (
     'horizon = 3\n[data]\nsource = "csv:sales.csv"\n[models.S]\ntype = "SeasonalNaive"\n[backtest]\nwindows = 1\n'

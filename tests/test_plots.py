@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 from statsmodels.tsa import stattools
 
-from tsforecast import ConfigError, Panel, SeasonalNaive, WindowMean
-from tsforecast.evaluation import tune
+from tsforecast import ConfigError, Panel, SeasonalNaive, WindowMean, tune
 from tsforecast.plots import plot_acf, plot_findings, plot_forecast, plot_tuning
 
 

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsforecast import Panel, SeasonalNaive, WindowMean
-from tsforecast.evaluation import backtest
+from tsforecast import Panel, SeasonalNaive, WindowMean, backtest
 from tsforecast.reporting import report, standing
 from tsforecast.reporting.charts import chart
 from tsforecast.reporting.page import Page, Tile, grid, render

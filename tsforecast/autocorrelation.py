@@ -14,7 +14,7 @@ from tsforecast.findings import as_panel, read_panel
 from tsforecast.forecaster import Forecaster
 from tsforecast.panel import Float, Panel
 
-__all__ = ["acf", "ljung_box", "pacf"]
+__all__ = ["acf", "ljung_box", "pacf", "series_of"]
 
 
 def acf(data: Any, nlags: int = 40) -> Any:
@@ -58,7 +58,7 @@ def ljung_box(data: Any, lags: int | Sequence[int] = 10, *, fitted: int = 0) -> 
     tools = require("statsmodels.tsa.stattools", "stats")
     wanted = np.atleast_1d(np.arange(1, lags + 1) if isinstance(lags, int) else np.asarray(lags, dtype=np.int64))
     _check_lags(int(wanted.max(initial=0)), int(wanted.min(initial=1)))
-    panel = _series(data)
+    panel = series_of(data)
     found = np.full((len(panel), len(wanted)), np.nan)
     for i, y in enumerate(_values(panel)):
         within = wanted < len(y)
@@ -74,7 +74,7 @@ def ljung_box(data: Any, lags: int | Sequence[int] = 10, *, fitted: int = 0) -> 
 
 def _table(data: Any, name: str, nlags: int, one: Callable[[Float, int], Float]) -> Any:
     _check_lags(nlags, nlags)
-    panel = _series(data)
+    panel = series_of(data)
     out = np.full((len(panel), nlags + 1), np.nan)
     for i, y in enumerate(_values(panel)):
         if len(y) > 1 and np.ptp(y[np.isfinite(y)]) > 0:
@@ -91,8 +91,8 @@ def _check_lags(most: int, least: int) -> None:
         raise ConfigError(f"lags must be at least 1, got {min(most, least)}")
 
 
-def _series(data: Any) -> Panel:
-    """The panel of a table, or that of a model's one-step residuals."""
+def series_of(data: Any) -> Panel:
+    """The panel of a table, or that of the one-step residuals of a fitted model."""
     if not isinstance(data, Forecaster):
         return as_panel(data)
     table = data.fitted()

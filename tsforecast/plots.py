@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast import frames
+from tsforecast.autocorrelation import acf, pacf, series_of
 from tsforecast.errors import ConfigError, listed, require
-from tsforecast.findings import as_panel, outliers, read_panel
+from tsforecast.findings import as_panel, outliers
+from tsforecast.forecaster import Forecaster
 from tsforecast.frames.columns import local_days
-from tsforecast.panel import Float, Names, Panel
+from tsforecast.panel import Float, Panel
 
 if TYPE_CHECKING:
     from tsforecast.evaluation import Tuning
@@ -60,32 +62,21 @@ def plot_forecast(
 def plot_acf(data: Any, *, id: object = None, lags: int = 40, partial: bool = False, level: float = 95) -> Any:
     """Autocorrelations (partial ones on request) of a series, or of the residuals where `data` is a fitted model.
 
-    `id` picks the series, else the first. Rows without a value are left out pairwise; the band is Bartlett's for
-    autocorrelations, that of white noise for partial ones.
+    `id` picks the series, else the first; the figures are those of `acf` and `pacf`. The band at `level` per cent is
+    Bartlett's for autocorrelations, that of white noise for partial ones.
     """
-    tools = require("statsmodels.tsa.stattools", "stats")
-    residuals = hasattr(data, "fitted")
-    panel = read_panel(data.fitted(), names=_names(data, "residual")) if residuals else as_panel(data)
-    place = _places(panel, None if id is None else [id], 1)[0]
-    y = panel.y[panel.start[place] : panel.stop[place]]
-    y = y[np.argmax(np.isfinite(y)) :]
-    most = min(lags, len(y) // 2 - 1)
-    if partial:
-        y = _whole(y)
-        found = tools.pacf(y, nlags=most)
-        spread = np.ones(most)
-    else:
-        found = tools.acf(y, nlags=most, fft=False, missing="conservative")
-        spread = 1 + 2 * np.concatenate([[0.0], np.cumsum(found[1:-1] ** 2)])
-    half = NormalDist().inv_cdf(0.5 + level / 200) * np.sqrt(spread / np.isfinite(y).sum())
+    residuals = isinstance(data, Forecaster)
+    panel = series_of(data)
+    panel = panel.take(_places(panel, None if id is None else [id], 1)).replace(kind="pandas")
+    found = (pacf if partial else acf)(panel, lags).iloc[:, -1].to_numpy(dtype=float)[1:]
+    spread = np.ones(lags) if partial else 1 + 2 * np.concatenate([[0.0], np.cumsum(found[:-1] ** 2)])
+    half = NormalDist().inv_cdf(0.5 + level / 200) * np.sqrt(spread / max(int(panel.observed[0]), 1))
     kind = ("partial " if partial else "") + "autocorrelation" + (" of residuals" if residuals else "")
-    steps = np.arange(1, most + 1)
-    figure = require("plotly.graph_objects", "report").Figure(
-        layout=_layout(f"{_plain(panel.ids[place])}: {kind}", 320)
-    )
+    steps = np.arange(1, lags + 1)
+    figure = require("plotly.graph_objects", "report").Figure(layout=_layout(f"{_plain(panel.ids[0])}: {kind}", 320))
     figure.add_scatter(x=np.concatenate([steps, steps[::-1]]), y=np.concatenate([half, -half[::-1]]), fill="toself",
                        fillcolor=_faint(COLOURS[0]), line_width=0, name=f"{level:g} % band")  # fmt: skip
-    figure.add_bar(x=steps, y=found[1:], width=0.25, marker_color=COLOURS[0], name=kind)
+    figure.add_bar(x=steps, y=found, width=0.25, marker_color=COLOURS[0], name=kind)
     return figure.update_xaxes(title="lag")
 
 
@@ -191,17 +182,6 @@ def _wall(times: Any) -> NDArray[Any]:
     local = local_days(times.values, times.tz) if times.tz else None
     stamps: NDArray[Any] = times.values if local is None else local
     return stamps
-
-
-def _names(model: Any, target: str) -> Names:
-    names = model.panel_.names
-    return Names(names.id, names.time, target)
-
-
-def _whole(y: Float) -> Float:
-    """The stretch after the last missing value: partial autocorrelations cannot skip rows."""
-    gaps = np.flatnonzero(~np.isfinite(y))
-    return y[gaps[-1] + 1 :] if len(gaps) else y
 
 
 def _faint(colour: str) -> str:

@@ -283,7 +283,7 @@ def test_a_saved_model_gives_the_same_bytes_in_a_fresh_process(tmp_path: Path) -
 
 
 def test_a_saved_model_keeps_masks_units_and_custom_days(tmp_path: Path) -> None:
-    days = pd.offsets.CustomBusinessDay(holidays=["2022-06-06", "2022-10-10"])
+    days = pd.offsets.CustomBusinessDay(holidays=["2022-06-06", "2022-10-10", "2022-10-12"])
     y = lagged_series(1, 200, seed=14)[0]
     y[196:199] = 400.0
     data = table(y, freq=days)

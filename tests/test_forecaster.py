@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from builders import lag_table, lagged_series, table
 from sklearn.base import clone
 
+import tsforecast
 from tsforecast import AR, Conformal, Naive, Panel, SeasonalNaive, WindowMean
 from tsforecast.errors import ConfigError, DataError, FitError, NotFittedError
 from tsforecast.rolling import roll
@@ -219,15 +221,17 @@ def test_newer_rows_of_another_kind_are_refused() -> None:
         weekly.update(table([[1.0, 2.0]], ["s000"], start="2022-12-19", freq="W-MON"))
 
 
-def test_masked_rows_stay_masked_when_newer_ones_come() -> None:
+def test_masked_rows_stay_masked_when_newer_ones_come(tmp_path: Path) -> None:
     y = lagged_series(1, 60, seed=15)[0]
     hidden = y.copy()
     hidden[45:48], y[45:48] = np.nan, 900.0
     mask = pd.DataFrame({"from": ["2022-02-15"], "to": ["2022-02-17"]})
     data = table(y)
-    got = plain(3).fit(Panel.from_table(data[:48], mask=mask)).update(data[48:49]).predict(1)
+    model = plain(3).fit(Panel.from_table(data[:48], mask=mask))
+    model.save(tmp_path / "masked.tsf")
     want = plain(3).fit(table(hidden)[:48]).update(data[48:49]).predict(1)
-    pd.testing.assert_frame_equal(got, want, check_exact=True)
+    for known in (model, tsforecast.load(tmp_path / "masked.tsf")):
+        pd.testing.assert_frame_equal(known.update(data[45:49]).predict(1), want, check_exact=True)
 
 
 def test_one_step_values_come_from_the_rows_before() -> None:
@@ -283,3 +287,20 @@ def test_describe_lists_what_enters_the_model() -> None:
     assert len(told["known"]) == 2 + 6 or len(told["known"]) == 2 + 7
     assert told["past"] == []
     assert told["params"]["lags"] == 1
+
+
+@pytest.mark.parametrize("on_error", ["raise", "fallback"])
+def test_a_saved_model_judges_and_mends_forecasts_as_before(on_error: Any, tmp_path: Path) -> None:
+    lively = 1e5 + 1e3 * lagged_series(1, 300, seed=20)[0]
+    y = np.stack([np.r_[lively, np.zeros(120)], np.r_[lively[:80], 1.5 ** np.arange(340.0) % 1e12]])
+    model = plain(1, on_error=on_error).fit(table(y[:1] if on_error == "raise" else y))
+    want = model.predict(60, levels=(80,))
+    model.save(tmp_path / "once.tsf")
+    loaded = tsforecast.load(tmp_path / "once.tsf")
+    loaded.save(tmp_path / "twice.tsf")
+    for again in (loaded, tsforecast.load(tmp_path / "twice.tsf")):
+        pd.testing.assert_frame_equal(again.predict(60, levels=(80,)), want, check_exact=True)
+    more = table([[0.0, 0.0]], ["s000"], start="2023-02-25")
+    pd.testing.assert_frame_equal(loaded.update(more).predict(9), model.update(more).predict(9), check_exact=True)
+    fresh = loaded.update(table(lagged_series(1, 30), ["new"])).predict(3)
+    assert fresh["unique_id"].nunique() == len(model.panel_) + 1

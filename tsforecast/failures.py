@@ -11,7 +11,7 @@ from tsforecast.forecast import STATUSES, Forecast
 from tsforecast.panel import Bool, Float, Panel
 from tsforecast.windows import main_season, seasonal_last, tiles
 
-__all__ = ["check_lengths", "out_of_range", "seasonal_stand_in", "settle"]
+__all__ = ["check_lengths", "out_of_range", "ranges", "seasonal_stand_in", "settle"]
 
 RANGE_LIMIT = 20.0
 """A forecast farther from its history than this many of its ranges is a failure (TSF-OUT-RANGE)."""
@@ -39,24 +39,41 @@ def check_lengths(panel: Panel, need: int, name: str, on_error: str) -> None:
         )  # fmt: skip
 
 
-def out_of_range(point: Float, panel: Panel) -> Bool:
-    """Series (n,) whose forecast (n, h) leaves its history by more than RANGE_LIMIT ranges."""
-    recent = panel.right(64)
+def out_of_range(point: Float, panel: Panel, extremes: Float | None = None) -> Bool:
+    """Series (n,) whose forecast (n, h) leaves its history by more than RANGE_LIMIT ranges.
+
+    `extremes` (n, 2) are the lowest and highest values of rows that the panel no longer holds.
+    """
+    recent = _ends(panel.right(64))
     suspect = np.nonzero(_far(point, recent))[0]
     far = np.zeros(len(point), dtype=bool)
     if len(suspect):
         # The last rows alone clear nearly every series; the rest are judged on all of their history.
-        few = panel.take(suspect)
-        for tile in tiles(few):
-            far[suspect[tile.index]] = _far(point[suspect[tile.index]], tile.gather(panel.y))
+        older = None if extremes is None else extremes[suspect]
+        far[suspect] = _far(point[suspect], ranges(panel.take(suspect), older))
     return far
 
 
-def _far(point: Float, history: Float) -> Bool:
+def ranges(panel: Panel, extremes: Float | None = None) -> Float:
+    """Lowest and highest value (n, 2) of each series, and of `extremes` where given; NaN where there is none."""
+    out = np.full((len(panel), 2), np.nan)
+    for tile in tiles(panel):
+        y = tile.gather(panel.y)
+        out[tile.index] = _ends(y if extremes is None else np.concatenate([y, extremes[tile.index]], axis=1))
+    return out
+
+
+def _ends(history: Float) -> Float:
     seen = np.isfinite(history)
     high = np.where(seen, history, -np.inf).max(axis=1, initial=-np.inf)
     low = np.where(seen, history, np.inf).min(axis=1, initial=np.inf)
-    some = seen.any(axis=1)
+    some: Bool = np.any(seen, axis=1)
+    return np.where(some[:, None], np.stack([low, high], axis=1), np.nan)
+
+
+def _far(point: Float, extremes: Float) -> Bool:
+    low, high = extremes[:, 0], extremes[:, 1]
+    some = np.isfinite(low)
     span = np.where(some, high - low, 0.0)
     # A constant or one-row history has no range; its own size stands in for it.
     room = RANGE_LIMIT * np.where(span > 0, span, np.maximum(np.abs(np.where(some, high, 0.0)), 1.0))
@@ -71,11 +88,21 @@ def seasonal_stand_in(panel: Panel, h: int, levels: Sequence[float]) -> Forecast
 
 
 def settle(
-    out: Forecast, panel: Panel, levels: Sequence[float], *, name: str, on_error: str, rescue: Rescue
+    out: Forecast,
+    panel: Panel,
+    levels: Sequence[float],
+    *,
+    name: str,
+    on_error: str,
+    rescue: Rescue,
+    extremes: Float | None = None,
 ) -> Forecast:
-    """Failed rows raise, are replaced by the rescue forecast, or become NaN, as `on_error` says; status tells which."""
+    """Failed rows raise, are replaced by the rescue forecast, or become NaN, as `on_error` says; status tells which.
+
+    `extremes` as in `out_of_range`.
+    """
     failed = _incomplete(out.point)
-    failed = failed | out_of_range(np.where(failed[:, None], 0.0, out.point), panel)
+    failed = failed | out_of_range(np.where(failed[:, None], 0.0, out.point), panel, extremes)
     if not failed.any():
         return out
     ids = panel.ids[failed]

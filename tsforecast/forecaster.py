@@ -151,7 +151,10 @@ class Forecaster(Parameters):
             out = out.replace(lower=out.point[..., None] - width, upper=out.point[..., None] + width)
         if thin.any():
             out = out.replace(point=np.where(thin[:, None], np.nan, out.point))
-        out = failures.settle(out, panel, levels, name=self.name, on_error=self.on_error, rescue=self._rescue)
+        extremes = state["extremes"][panel.series] if "extremes" in state else None
+        out = failures.settle(
+            out, panel, levels, name=self.name, on_error=self.on_error, rescue=self._rescue, extremes=extremes
+        )
         if panel.repaired is not None:
             repaired = panel.repaired & (out.status == STATUSES.index("ok"))
             out = out.replace(status=np.where(repaired, STATUSES.index("repaired"), out.status).astype(np.int8))
@@ -239,7 +242,10 @@ class Forecaster(Parameters):
         panel, fresh = growth.extended(old, self.design(growth.newer(old, data)), revised)
         if fresh.any():
             new = panel.take(fresh).replace(series=np.arange(int(fresh.sum())))
-            state = self._join(state, self.learn(new, self.h_), panel, int((~fresh).sum()))
+            learned = self.learn(new, self.h_)
+            if "extremes" in state:
+                learned["extremes"] = failures.ranges(new)
+            state = self._join(state, learned, panel, int((~fresh).sum()))
         self.panel_, self.state_, self.updated_ = panel, state, tuple(panel.ids[fresh])
         return self
 

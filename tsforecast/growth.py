@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast import artifact
+from tsforecast import artifact, failures
 from tsforecast.errors import ArtifactError, ConfigError, DataError, Finding, listed
 from tsforecast.findings import read_panel
 from tsforecast.frames import grids
@@ -183,10 +183,14 @@ def joined(old: Any, new: Any, n_old: int, n_new: int) -> Any:
 
 
 def save(model: Member, panel: Panel, path: Any) -> None:
-    """Write a fitted model to one file: parameters, fitted arrays, and the last rows that forecasts need."""
-    keep = model._keep(model.state_["fit"])
+    """Write a fitted model to one file: parameters, fitted arrays, and the last rows that forecasts need.
+
+    A stand-in for failures is fitted when it is called for, so it needs all rows.
+    """
+    keep = None if model.on_error == "fallback" else model._keep(model.state_["fit"])
+    extremes = failures.ranges(panel, model.state_.get("extremes"))
     state = {
-        "model": model.state_,
+        "model": model.state_ | {"extremes": extremes},
         "panel": panel_state(panel if keep is None else panel.tail(keep)),
         "h": model.h_,
     }

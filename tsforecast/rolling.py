@@ -38,6 +38,10 @@ class Member(Protocol):
         """What one fit must see together."""
 
     @property
+    def on_error(self) -> str:
+        """What becomes of series that fail."""
+
+    @property
     def conformal(self) -> Any:
         """The conformal recipe in force, or None."""
 

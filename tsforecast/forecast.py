@@ -43,6 +43,4 @@ class Forecast:
         def clip(values: Float | None) -> Float | None:
             return None if values is None else np.clip(values, lower, upper)
 
-        return replace(
-            self, point=np.clip(self.point, lower, upper), lower=clip(self.lower), upper=clip(self.upper)
-        )
+        return replace(self, point=np.clip(self.point, lower, upper), lower=clip(self.lower), upper=clip(self.upper))

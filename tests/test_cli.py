@@ -15,6 +15,7 @@ import pytest
 
 from tsforecast import SeasonalNaive, __version__, backtest
 from tsforecast.cli import main
+from tsforecast.jobs.lock import alone
 
 SLOW_JOB = (
     'horizon = 3\n[data]\nsource = "csv:sales.csv"\n[models.S]\ntype = "SeasonalNaive"\n[backtest]\nwindows = 1\n'
@@ -186,6 +187,16 @@ def test_every_failure_has_its_exit_code(
     assert got == code
     assert said in err
     assert not list(Path("out").glob("*")) if Path("out").exists() else True
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_held_output_is_75_and_says_by_whom(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("job.toml").write_text(SLOW_JOB)
+    with alone(Path("out/forecasts.parquet")):
+        code, _, err = called(capsys, "run", "job.toml")
+    assert code == 75
+    assert f"process {os.getpid()}" in err
+    assert called(capsys, "run", "job.toml")[0] == 0
 
 
 @pytest.mark.usefixtures("folder")

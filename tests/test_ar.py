@@ -50,6 +50,7 @@ def test_known_columns_enter_the_recursion_step_by_step() -> None:
     np.testing.assert_allclose(model.predict(20, future=future)["AR"], want, rtol=1e-9)
     shuffled = future.assign(more=1.0).sample(frac=1, random_state=0)[["more", "x", "ds", "unique_id"]]
     pd.testing.assert_frame_equal(model.predict(20, future=shuffled), model.predict(20, future=future))
+    pd.testing.assert_frame_equal(model.predict(15, future=future), model.predict(20, future=future).head(15))
     with pytest.raises(FutureError, match="lacks 1 rows"):
         model.predict(20, future=future[:19])
     with pytest.raises(FutureError, match="future=table"):

@@ -25,6 +25,9 @@ LIGHT = 1e-6
 """Ridge that keeps the first sifting of lags solvable; small enough to change no order."""
 SHARPNESS = 4.0
 """Weight of a form: (error at past origins x one-step error in sample) to minus this power."""
+ROOT = 3.43**2
+"""What a form on levels must gain in twice the log-likelihood over one with a root held at 1: least squares finds roots
+below 1 in random walks too. The 1 % point of Dickey & Fuller (1979), JASA 74, squared."""
 NEGLIGIBLE = 0.1
 """Forms of a smaller weight than this share of the best are left out."""
 
@@ -215,6 +218,8 @@ def _judged(
         judge = (fit, eq) if roomy else _fitted(part.replace(stop=part.stop - held[2]), form, ridge, stabilise)
         with np.errstate(divide="ignore"):
             score = np.log(_validation(part, form, *judge, h, held)) + _aicc(fit) / 2
+        if not form.transform.diff:
+            score = score + ROOT / (2 * np.maximum(fit.count, 1.0))
         score = np.where(np.isnan(score), np.inf, np.maximum(score, -1e3))
         trials.append(_Trial(number, index, eq, score, m if roomy else None))
     return trials

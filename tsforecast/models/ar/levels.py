@@ -48,7 +48,8 @@ def _doubtful_drift(fit: Fit, lags: int, centre: Float) -> Float:
     drift = fit.const if fit.coef.shape[1] == lags else centre * (1 - fit.coef[:, :lags].sum(axis=1))
     with np.errstate(all="ignore"):
         square = fit.count * drift**2 / fit.sigma2
-        share = np.where(square > 1, 1 / square, np.where(np.isnan(square), 0.0, 1.0))
+        # One difference has no spread to judge by (NaN): what it says of the drift is not believed.
+        share = np.where(square > 1, 1 / square, 1.0)
     return share * drift
 
 

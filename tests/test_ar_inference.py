@@ -88,6 +88,19 @@ def test_known_columns_of_any_size_enter_as_in_ols(size: float) -> None:
         np.testing.assert_allclose(mine["std_error"] * unit, want.bse, rtol=1e-8)
 
 
+@pytest.mark.parametrize("ridge", [0, "auto"])
+def test_a_column_that_never_changes_costs_no_degree_of_freedom(ridge: Any) -> None:
+    y, x = lagged_series(2, 80, seed=22)
+    both = [
+        AR(2, ridge=ridge, transform=None, known=known).fit(table(y, x=x, off=0.0 * x + 3.0))
+        for known in (("x",), ("x", "off"))
+    ]
+    pd.testing.assert_frame_equal(both[0].statistics(), both[1].statistics())
+    one, two = (model.coefficients() for model in both)
+    assert two["estimate"][4] == 0.0
+    np.testing.assert_allclose(two["std_error"][1:4], one["std_error"][1:], rtol=1e-9)
+
+
 def test_missing_rows_columns_and_excluded_ones_leave_the_regression() -> None:
     y = lagged_series(4, 120, seed=9)
     x = np.random.default_rng(10).normal(size=(4, 120))

@@ -24,7 +24,7 @@ from tsforecast.windows import (
     tiles,
 )
 from tsforecast.windows.moments import lag_design
-from tsforecast.windows.solve import RIDGES, centred, exact, spread
+from tsforecast.windows.solve import RIDGES, centred, effective, exact, spread
 
 
 def right_aligned(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -124,6 +124,7 @@ def test_columns_of_any_size_and_constant_ones_are_told_apart() -> None:
     x[:2, :, 2] = np.array([7.1, 0.3])[:, None]
     gram, cross, _ = sums(x, y)
     gram[:2, 2, 2] += 1e-15 * gram[:2].max(axis=(1, 2))  # what rounding may leave of a constant
+    cross[:2, 2] += 1e-12 * np.abs(cross[:2]).max(axis=1)
     coef, weak = least_squares(gram, cross, np.zeros(4))
     assert not weak.any()
     assert coef[:, 2, 0].astype(bool).tolist() == [False, False, True, True]
@@ -170,6 +171,20 @@ def test_exact_is_the_shortest_answer_on_columns_of_one_size() -> None:
         size = np.linalg.norm(middle, axis=0)
         want = np.linalg.pinv(middle / size, rcond=1e-12) @ (y[i, rows] - y[i, rows].mean()) / size
         np.testing.assert_allclose(coef[i], want, rtol=1e-7)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.2])
+def test_effective_parameters_are_the_trace_of_the_hat_matrix(ridge: float) -> None:
+    x, y = regression(seed=6)
+    x[0, :, 1] = 2.5
+    gram, _, _ = sums(x, y)
+    got = effective(gram, np.full(4, ridge))
+    for i in range(4):
+        middle = x[i] - x[i].mean(axis=0)
+        unit = np.delete(middle, 1, axis=1) if i == 0 else middle
+        unit = unit / np.linalg.norm(unit, axis=0)
+        hat = unit @ np.linalg.inv(unit.T @ unit + ridge * np.eye(unit.shape[1])) @ unit.T
+        assert got[i] == pytest.approx(np.trace(hat), rel=1e-9)
 
 
 @pytest.mark.parametrize("ridge", [0.0, 0.2])

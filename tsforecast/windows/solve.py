@@ -6,7 +6,7 @@ import numpy as np
 
 from tsforecast.panel import Bool, Float
 
-__all__ = ["centred", "exact", "gcv_ridge", "least_squares", "pivots_and_solution", "spread"]
+__all__ = ["centred", "effective", "exact", "gcv_ridge", "least_squares", "pivots_and_solution", "spread"]
 
 WEAK = 1e-7
 """A pivot of the equilibrated Gram below this loses too many digits in normal equations: an exact method decides."""
@@ -26,11 +26,17 @@ def centred(moments: Float, targets: int) -> tuple[Float, Float, Float, Float]:
     return about[:, 1:k, 1:k], about[:, 1:k, k:], about[:, k:, k:], mean
 
 
+def varying(gram: Float) -> Bool:
+    """Columns (n, k) that are more than rounding away from constant."""
+    diagonal = np.einsum("nkk->nk", gram)
+    live: Bool = diagonal > 1e-13 * np.maximum(diagonal.max(axis=1, initial=0.0), 1e-300)[:, None]
+    return live
+
+
 def equilibrated(gram: Float, cross: Float) -> tuple[Float, Float, Float]:
     """Gram with unit diagonal, cross products to match, and the scales (n, k); a constant column gets a zero answer."""
-    diagonal = np.einsum("nkk->nk", gram)
-    live = diagonal > 1e-13 * np.maximum(diagonal.max(axis=1, initial=0.0), 1e-300)[:, None]
-    scale = np.sqrt(np.where(live, diagonal, 1.0))
+    live = varying(gram)
+    scale = np.sqrt(np.where(live, np.einsum("nkk->nk", gram), 1.0))
     unit = gram / (scale[:, :, None] * scale[:, None, :])
     both = live[:, :, None] & live[:, None, :]
     unit = np.where(both, unit, 0.0)
@@ -66,6 +72,27 @@ def least_squares(gram: Float, cross: Float, ridge: Float) -> tuple[Float, Bool]
     unit[:, index, index] += ridge[:, None]
     low, solution = pivots_and_solution(unit, right)
     return solution / scale[:, :, None], ~(low > WEAK)
+
+
+def effective(gram: Float, ridge: Float) -> Float:
+    """Effective parameters (n,): the trace of the hat matrix of a ridge fit, the mean not counted.
+
+    Without a ridge these are the columns that vary.
+    """
+    live: Float = varying(gram).sum(axis=1).astype(np.float64)
+    if not np.any(ridge > 0):
+        return live
+    values = np.maximum(np.linalg.eigvalsh(_unit(gram)), 0.0)
+    kept: Float = (values / np.maximum(values + ridge[:, None], 1e-300)).sum(axis=1)
+    return np.where(ridge > 0, kept, live)
+
+
+def _unit(gram: Float) -> Float:
+    """The Gram matrices with unit diagonal, zero in rows and columns of constants."""
+    unit = equilibrated(gram, gram[:, :, :0])[0]
+    index = np.arange(gram.shape[1])
+    unit[:, index, index] = varying(gram)
+    return unit
 
 
 def exact(x: Float, target: Float, use: Float) -> tuple[Float, Float]:
@@ -109,8 +136,8 @@ def gcv_ridge(gram: Float, cross: Float, power: Float, count: Float) -> tuple[Fl
     All penalties follow from one eigendecomposition: with unit = V e V', coefficients are V (V'b) / (e + p), the
     residual sum and the effective parameters sums over e. Golub, Heath & Wahba (1979), Technometrics 21, eq. 1.4.
     """
-    unit, right, scale = equilibrated(gram, cross[..., None])
-    values, vectors = np.linalg.eigh(unit)
+    _, right, scale = equilibrated(gram, cross[..., None])
+    values, vectors = np.linalg.eigh(_unit(gram))
     values = np.maximum(values, 0.0)
     b = np.einsum("nij,ni->nj", vectors, right[..., 0])
     best = np.full(len(gram), np.inf)

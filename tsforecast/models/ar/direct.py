@@ -15,7 +15,7 @@ from tsforecast.rolling import State
 from tsforecast.windows import Tile, normal_widths, tiles
 from tsforecast.windows.moments import explicit_moments, lag_design
 from tsforecast.windows.plan import Transform
-from tsforecast.windows.solve import centred, exact, gcv_ridge, least_squares
+from tsforecast.windows.solve import centred, effective, exact, gcv_ridge, least_squares
 
 __all__ = ["fit", "predict"]
 
@@ -110,7 +110,9 @@ def _solve(
         coef = np.stack([part[0] for part in parts], axis=2)
         freedom = np.stack([part[2] for part in parts], axis=1)
     else:
-        coef, weak = least_squares(gram, cross, np.full(len(gram), float(ridge)))
+        penalty = np.full(len(gram), float(ridge))
+        coef, weak = least_squares(gram, cross, penalty)
+        freedom[:] = effective(gram, penalty)[:, None]
         if weak.any() and ridge == 0:
             use = whole * np.isfinite(y).all(axis=2) * (1.0 if rows.weights is None else rows.weights)
             for r in range(len(targets)):

@@ -11,7 +11,7 @@ import numpy as np
 from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.windows.moments import explicit_moments, lag_design, lag_moments
 from tsforecast.windows.plan import Transform
-from tsforecast.windows.solve import centred, exact, gcv_ridge, least_squares, spread
+from tsforecast.windows.solve import centred, effective, exact, gcv_ridge, least_squares, spread
 from tsforecast.windows.tiles import Tile, tiles
 
 __all__ = ["Fit", "Moments", "Ridge", "Rows", "fit_lags", "moments", "tile_rows"]
@@ -209,7 +209,7 @@ def fit_lags(
         penalty = np.full(len(gram), float(ridge))
         coef, weak = least_squares(gram, cross, penalty)
         coef = coef[..., 0]
-        freedom = np.full(len(gram), float(gram.shape[1]))
+        freedom = effective(gram, penalty)
     if weak.any() and not by_rows:
         coef[weak] = least_squares(gram[weak], cross[weak], np.full(int(weak.sum()), 1e-9))[0][..., 0]
     elif weak.any():

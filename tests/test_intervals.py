@@ -11,7 +11,7 @@ from builders import lagged_series, table
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsforecast import AR, Conformal, Naive, SeasonalNaive
+from tsforecast import AR, Conformal, Naive, Panel, SeasonalNaive
 from tsforecast.errors import ConfigError
 from tsforecast.intervals import checked_levels, groups_of, radius
 
@@ -153,3 +153,16 @@ def test_bounds_hold_for_points_intervals_and_paths() -> None:
         assert values.max() <= 0.5
     free = AR(1, ridge=0, transform=None).fit(table(y)).predict(4, levels=(80,))
     np.testing.assert_array_equal(own.predict(4, levels=(80,))["AR-hi-80"], free["AR-hi-80"].clip(0, 0.5))
+
+
+def test_too_few_errors_fail_one_series_and_leave_the_others() -> None:
+    rng = np.random.default_rng(3)
+    panel = Panel.from_arrays([rng.normal(size=60), rng.normal(size=12)], ids=["long", "short"])
+    model = SeasonalNaive(1, intervals=Conformal(windows=20), on_error="fallback").fit(panel, h=2)
+    table = model.predict(levels=[90])
+    alone = SeasonalNaive(1, intervals=Conformal(windows=20)).fit(panel.take(np.array([0])), h=2).predict(levels=[90])
+    assert table["status"].tolist() == ["ok", "ok", "fallback", "fallback"]
+    assert table.notna().all(axis=None)
+    np.testing.assert_array_equal(table["SeasonalNaive-hi-90"][:2], alone["SeasonalNaive-hi-90"])
+    with pytest.raises(ConfigError, match="short.*pool='panel'"):
+        model.set_params(on_error="raise").fit(panel, h=2).predict(levels=[90])

@@ -149,6 +149,8 @@ class Forecaster(Parameters):
         if levels and recipe is not None:
             width = self._half_widths(state, panel, h, levels, recipe.pool)
             out = out.replace(lower=out.point[..., None] - width, upper=out.point[..., None] + width)
+            # Too few errors for an interval that was asked for: the series fails as a whole, not silently by half.
+            thin = thin | np.isnan(width).any(axis=(1, 2))
         if thin.any():
             out = out.replace(point=np.where(thin[:, None], np.nan, out.point))
         extremes = state["extremes"][panel.series] if "extremes" in state else None
@@ -166,7 +168,7 @@ class Forecaster(Parameters):
         few = panel.take(first)
         window = fits // max(len(state["errors"]) // state.get("windows", 1), 1)
         groups = groups_of(pool, few.static, len(few)) + window * len(few)
-        return radius(state["errors"][fits, :, :h], levels, groups, few.ids)[back]
+        return radius(state["errors"][fits, :, :h], levels, groups, few.ids, self.on_error == "raise")[back]
 
     def _rescue(self, panel: Panel, h: int, levels: Sequence[float]) -> Forecast:
         if self.fallback is None:

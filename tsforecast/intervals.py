@@ -65,10 +65,10 @@ def groups_of(pool: str, static: Any, n: int) -> Int:
     return np.unique(np.asarray(static[pool]).astype(str), return_inverse=True)[1].astype(np.int64)
 
 
-def radius(errors: Float, levels: Sequence[float], groups: Int, ids: NDArray[Any]) -> Float:
+def radius(errors: Float, levels: Sequence[float], groups: Int, ids: NDArray[Any], strict: bool = True) -> Float:
     """Half-widths (n, h, q) from errors (n, c, h): the ceil((m + 1) level)-th smallest of the m absolute errors.
 
-    ConfigError where m is too small for a level: nothing is extrapolated.
+    Where m is too small for a level nothing is extrapolated: ConfigError, or NaN for those series if not `strict`.
     """
     n, _, h = errors.shape
     sizes = np.abs(errors)
@@ -78,7 +78,7 @@ def radius(errors: Float, levels: Sequence[float], groups: Int, ids: NDArray[Any
     scores = sizes / scale[:, None, None]
     for group in [slice(None)] if own else [groups == g for g in np.unique(groups)]:
         pool = scores[group] if own else scores[group].reshape(1, -1, h)
-        out[group] = _ranked(pool, levels, ids[group])
+        out[group] = _ranked(pool, levels, ids[group], strict)
     return out * scale[:, None, None]
 
 
@@ -88,7 +88,7 @@ def _mean_size(sizes: Float) -> Float:
     return np.where(mean > 0, mean, 1.0)
 
 
-def _ranked(pool: Float, levels: Sequence[float], ids: NDArray[Any]) -> Float:
+def _ranked(pool: Float, levels: Sequence[float], ids: NDArray[Any], strict: bool) -> Float:
     """Order statistics (n, h, q) of pool (n, m, h) along m; NaN sorts last and is not counted."""
     ordered = np.sort(pool, axis=1)
     counts = np.isfinite(pool).sum(axis=1)
@@ -96,7 +96,7 @@ def _ranked(pool: Float, levels: Sequence[float], ids: NDArray[Any]) -> Float:
     for q, level in enumerate(levels):
         # A guard against 0.95 * 20 = 19.000000000000004 asking for one error more than there is.
         rank = np.ceil(np.round((counts + 1) * level / 100, 9)).astype(np.int64)
-        if np.any(rank > counts):
+        if strict and np.any(rank > counts):
             short = np.unique(np.nonzero(rank > counts)[0])
             need = int(np.ceil(np.round(level / (100 - level), 9)))
             raise ConfigError(
@@ -105,5 +105,7 @@ def _ranked(pool: Float, levels: Sequence[float], ids: NDArray[Any]) -> Float:
                 f"have {int(counts[short].min())}: raise Conformal(windows=...), give more history, "
                 "or share errors with Conformal(pool='panel')"
             )
-        out[:, :, q] = np.take_along_axis(ordered, (rank - 1)[:, None, :], axis=1)[:, 0, :]
+        place = np.clip(rank - 1, 0, pool.shape[1] - 1)
+        picked = np.take_along_axis(ordered, place[:, None, :], axis=1)[:, 0, :]
+        out[:, :, q] = np.where(rank <= counts, picked, np.nan)
     return out

@@ -123,7 +123,7 @@ def test_columns_of_any_size_and_constant_ones_are_told_apart() -> None:
     x[:, :, 1] *= 1e-4
     x[:2, :, 2] = np.array([7.1, 0.3])[:, None]
     gram, cross, _ = sums(x, y)
-    gram[:2, 2, 2] += 1e-15 * gram[:2].max(axis=(1, 2))  # what rounding may leave of a constant
+    gram[:2, 2, 2] = 1e-15 * gram[:2].max(axis=(1, 2))  # what rounding may leave of a constant
     cross[:2, 2] += 1e-12 * np.abs(cross[:2]).max(axis=1)
     coef, weak = least_squares(gram, cross, np.zeros(4))
     assert not weak.any()

@@ -11,7 +11,19 @@ from numpy.testing import assert_allclose
 from statsmodels.tsa.stattools import acf
 
 from tsforecast import AR
-from tsforecast.models.ar.choose import KEPT, NEGLIGIBLE, ORIGINS, ROOT, SHARPNESS, Candidate, _repeats, choose
+from tsforecast.models.ar.choose import (
+    KEPT,
+    NEGLIGIBLE,
+    ORIGINS,
+    ROOT,
+    SHARPNESS,
+    Candidate,
+    _held,
+    _offers,
+    _repeats,
+    _validation,
+    choose,
+)
 from tsforecast.models.ar.fit import fit_lags, moments
 from tsforecast.models.ar.levels import equation, forecast_levels
 from tsforecast.panel import Panel
@@ -154,6 +166,36 @@ def test_season_is_confirmed_by_autocorrelations(season: int) -> None:
     assert (_repeats(y, season) == wanted).all()
     assert not _repeats(y[:40], season).mean() > 0.25
     assert _repeats(y[-40:], season).mean() > 0.8
+
+
+def test_a_series_is_offered_what_its_rows_its_sign_and_its_season_allow() -> None:
+    rng = np.random.default_rng(SEED)
+    noise, waves = rng.normal(size=40), 3 * np.sin(2 * np.pi * np.arange(40) / 4)
+    data = panel([9 + noise / 9, 9 + waves + noise / 9, waves + noise, (9 + waves)[:5], np.r_[9 + waves[1:], np.nan]])
+    candidates = [
+        Candidate(Transform(True, 0), ()), Candidate(Transform(False, 1), (1, 2, 3)),
+        Candidate(Transform(False, 4), (), 4), Candidate(Transform(False, 0), (1, 4, 5), 4),
+    ]  # fmt: skip
+    wanted = [[1, 1, 0, 0], [1, 1, 1, 1], [0, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1]]
+    assert_allclose(_offers(data, candidates), wanted)
+
+
+@pytest.mark.parametrize("diff", [0, 1, 4])
+def test_past_origins_see_what_known_columns_add(diff: int) -> None:
+    rng = np.random.default_rng(SEED)
+    x = rng.normal(size=(3, 80))
+    z = np.zeros((3, 80))
+    for t in range(2, 80):
+        z[:, t] = 0.5 * z[:, t - 1] - 0.2 * z[:, t - 2] + 3 * x[:, t] - (3 * x[:, t - diff] if diff else 0)
+    y = z.copy()
+    for t in range(diff, 80 if diff else 0):
+        y[:, t] += y[:, t - diff]
+    data = panel(y).with_columns(x.reshape(-1, 1), ["x"], 0)
+    form = Candidate(Transform(False, diff), (1, 2))
+    m = moments(data, form.transform, form.lags)
+    fit = fit_lags(data, form.transform, m, form.lags, 0.0)
+    eq = equation(form.transform, form.lags, fit, m.centre[:, 0], False)[0]
+    assert_allclose(_validation(data, form, fit, eq, 6, _held(data.lengths, 6)), 0.0, atol=1e-8)
 
 
 def test_white_noise_is_forecast_near_its_mean() -> None:

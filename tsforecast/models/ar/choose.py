@@ -322,21 +322,15 @@ def _mixed(trials: Sequence[_Trial], weights: Float, order: int) -> Equation:
     """The weighted mean of the trials' equations, on levels about one centre, for n series."""
     n = len(weights)
     phi, const, square, log = np.zeros((n, order)), np.zeros(n), np.zeros(n), np.zeros(n, dtype=bool)
-    centre, share = np.zeros(n), np.zeros(n)
-    parts = []
+    centre = np.zeros(n)
     for trial in trials:
         live = np.flatnonzero(weights[trial.rows, trial.number])
         rows, eq = trial.rows[live], trial.equation.take(live)
         weight = weights[rows, trial.number]
-        parts.append((rows, eq, weight))
-        # Differenced forms have the centre 0, and none of their own to speak of: they give back all of a level.
-        centre[rows] += weight * eq.centre
-        share[rows] += weight * (eq.centre != 0)
-    centre /= np.where(share > 0, share, 1.0)
-    for rows, eq, weight in parts:
+        # Forms on levels share one centre. Differenced ones have none, nor need any: they give back all of a level.
+        centre[rows] = np.where(eq.centre != 0, eq.centre, centre[rows])
         phi[rows, : eq.phi.shape[1]] += weight[:, None] * eq.phi
-        shift = np.where(eq.centre != 0, (eq.centre - centre[rows]) * (1 - eq.phi.sum(axis=1)), 0.0)
-        const[rows] += weight * (eq.const + shift)
+        const[rows] += weight * eq.const
         square[rows] += weight * eq.sd**2
         log[rows] = eq.log
     return Equation(phi, const, centre, np.sqrt(square), log)

@@ -31,7 +31,7 @@ def draw(model: Member, panel: Panel, h: int, known: Float, n_paths: int) -> Flo
         normal = np.stack([g.standard_normal((h, n_paths)) for g in randoms])
         own = model._simulate(model.state_["fit"], panel, h, known, normal)
         if own is not None:
-            return np.clip(own, model.lower, model.upper)
+            return np.clip(own, *_bounds(model))
     if "errors" not in model.state_:
         raise ConfigError(f"{model.name}: paths need the horizon at fit: fit(data, h={h})")
     errors = model.state_["errors"][panel.series, :, :h]  # (n, c, h)
@@ -42,7 +42,12 @@ def draw(model: Member, panel: Panel, h: int, known: Float, n_paths: int) -> Flo
     out = np.empty((len(panel), h, n_paths))
     for i, g in enumerate(randoms):
         out[i] = point[i][:, None] + errors[i, g.choice(np.nonzero(whole[i])[0], n_paths)].T
-    return np.clip(out, model.lower, model.upper)
+    return np.clip(out, *_bounds(model))
+
+
+def _bounds(model: Member) -> tuple[float, float]:
+    # numpy before 2.1 refuses a clip without any bound.
+    return -np.inf if model.lower is None else model.lower, np.inf if model.upper is None else model.upper
 
 
 def totals(model: Member, panel: Panel, h: int, known: Float, levels: Sequence[float], period: str) -> Any:
@@ -80,7 +85,7 @@ def fitted(model: Member, panel: Panel) -> Any:
         stop = many.start + np.repeat(ends, len(panel))
         spans = many.replace(stop=stop).take(stop < many.stop)
         point = model._predict(model.state_["fit"], spans, 1, known[spans.stop][:, None, :], ()).point[:, 0]
-        value[spans.stop] = np.clip(point, model.lower, model.upper)
+        value[spans.stop] = np.clip(point, *_bounds(model))
     rows = panel.rows
     owner = np.repeat(np.arange(len(panel)), panel.lengths)
     columns = {

@@ -99,8 +99,23 @@ def encode(column: nw.Series[Any]) -> tuple[Int, NDArray[Any]]:
         return physical.cast(int).fill_null(-1).to_numpy().astype(np.int64), _objects(labels.to_list())
     if column.implementation.is_polars():  # other text would become fixed-width, padded to the longest
         native = native.to_numpy() if column.dtype.is_numeric() else _objects(native.to_list())
-    codes, uniques = pd.factorize(native)
-    return codes.astype(np.int64, copy=False), _plain(uniques)
+    plain = column.implementation.is_pandas() and native.dtype == object
+    values = native.to_numpy() if plain else native
+    heads = _heads(values) if isinstance(values, np.ndarray) else None
+    codes, uniques = pd.factorize(values if heads is None else values[heads])
+    codes = codes.astype(np.int64, copy=False)
+    if heads is not None:
+        codes = np.repeat(codes, np.diff(np.append(heads, len(values))))
+    return codes, _plain(uniques)
+
+
+def _heads(values: NDArray[Any]) -> Int | None:
+    """Where runs of equal values begin, if there are few: to hash those alone takes a third of the time."""
+    try:
+        heads = np.flatnonzero(np.append(True, np.asarray(values[1:] != values[:-1], dtype=bool)))
+    except (TypeError, ValueError):  # values that refuse to be compared, such as NA
+        return None
+    return heads if 0 < 8 * len(heads) <= len(values) else None
 
 
 def _objects(values: list[Any]) -> NDArray[Any]:

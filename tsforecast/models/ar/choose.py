@@ -21,8 +21,6 @@ ORIGINS = 4
 """Past origins that a form is judged on."""
 KEPT = 2
 """Sets of lags of one transform, the best by AICc, that are judged on those origins."""
-LIGHT = 1e-6
-"""Ridge that keeps the first sifting of lags solvable; small enough to change no order."""
 SHARPNESS = 4.0
 """Weight of a form: (error at past origins x one-step error in sample) to minus this power."""
 ROOT = 3.43**2
@@ -202,9 +200,11 @@ def _judged(
     forms = [candidates[i] for i in numbers]
     union = tuple(sorted({lag for form in forms for lag in form.lags}))
     sums = {lags: moments(panel, forms[0].transform, lags) for lags in ([union] if roomy else [f.lags for f in forms])}
-    light = LIGHT if ridge == "auto" else ridge
     tables = [sums[union if roomy else form.lags] for form in forms]
-    fits = [fit_lags(panel, form.transform, m, form.lags, light) for form, m in zip(forms, tables, strict=True)]
+    # Least squares; where columns are collinear the smallest of ridges, which is as good for sifting.
+    fits = [
+        fit_lags(panel, form.transform, m, form.lags, 0.0, by_rows=False) for form, m in zip(forms, tables, strict=True)
+    ]
     rank = np.argsort(np.argsort(np.stack([_aicc(fit) for fit in fits], axis=1), axis=1, kind="stable"), axis=1)
     trials = []
     for number, form, m, sifted, chosen in zip(numbers, forms, tables, fits, (rank < KEPT).T, strict=True):

@@ -117,7 +117,10 @@ class Forecaster(Parameters):
         """Fitted state of a prepared panel: the family's parameters and, given h, conformal errors."""
         state: State = {"fit": self._fit(panel, h, Memory(panel, h or 1)), "thin": self._thin(panel)}
         if self.conformal is not None and h is not None and calibrate:
-            state["errors"] = self._calibrated(panel, self.conformal.origins(panel.last, h), h)
+            # A model that sees company is cut at one time: no series may know another's later rows.
+            alone = self.needs == "series"
+            last = panel.last if alone else np.full(len(panel), panel.last.max(initial=0), dtype=np.int64)
+            state["errors"] = self._calibrated(panel, self.conformal.origins(last, h), h)
         return state
 
     def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
@@ -149,8 +152,9 @@ class Forecaster(Parameters):
         if levels and recipe is not None:
             width = self._half_widths(state, panel, h, levels, recipe.pool)
             out = out.replace(lower=out.point[..., None] - width, upper=out.point[..., None] + width)
-            # Too few errors for an interval that was asked for: the series fails as a whole, not silently by half.
-            thin = thin | np.isnan(width).any(axis=(1, 2))
+        if out.lower is not None and out.upper is not None:
+            # An interval that cannot be told is a failure like any other, not a blank beside a point.
+            thin = thin | np.isnan(out.lower).any(axis=(1, 2)) | np.isnan(out.upper).any(axis=(1, 2))
         if thin.any():
             out = out.replace(point=np.where(thin[:, None], np.nan, out.point))
         extremes = state["extremes"][panel.series] if "extremes" in state else None
@@ -212,11 +216,15 @@ class Forecaster(Parameters):
         panel, steps, levels = self._ready(), self._horizon(h), checked_levels(levels)
         if levels and self.conformal is not None and "errors" not in self.state_:
             raise ConfigError(f"{self.name}: conformal intervals need the horizon at fit: fit(data, h={steps})")
+        if static is not None:
+            raise ConfigError(
+                f"{self.name} forecasts the series it was fitted on; static= is for models that go farther"
+            )
         known = self._known_ahead(steps, future)
-        if aggregate is not None:
-            return paths.totals(self, panel, steps, known, levels, aggregate)
-        out = self.forecast(self.state_, panel, steps, known, levels)
         times = frames.future_times(panel, steps, future=future)
+        if aggregate is not None:
+            return paths.totals(self, panel, times, known, levels, aggregate)
+        out = self.forecast(self.state_, panel, steps, known, levels)
         return frames.forecast_table(
             panel, out, alias=self.name, levels=levels, with_status=self.on_error != "raise", times=times
         )

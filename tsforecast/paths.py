@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tsforecast import frames
 from tsforecast.errors import ConfigError
@@ -50,17 +51,19 @@ def _bounds(model: Member) -> tuple[float, float]:
     return -np.inf if model.lower is None else model.lower, np.inf if model.upper is None else model.upper
 
 
-def totals(model: Member, panel: Panel, h: int, known: Float, levels: Sequence[float], period: str) -> Any:
+def totals(model: Member, panel: Panel, times: NDArray[Any], known: Float, levels: Sequence[float], period: str) -> Any:
     """Table of horizon sums by calendar period: id, period start, rows summed, `name`, its intervals.
 
-    The point sums the point forecasts; intervals are quantiles of summed sample paths.
+    `times` (n, h) are the steps ahead. The point sums the point forecasts; intervals are quantiles of summed sample paths.
     """
+    h = times.shape[1]
     point = model.forecast(model.state_, panel, h, known, ()).point
-    groups, starts = frames.periods(frames.future_times(panel, h), period)  # (n, h) numbers, (g,) first days
+    groups, starts = frames.periods(times, period)  # (n, h) numbers, (g,) first days
     member = groups[:, :, None] == np.arange(len(starts))
     rows = member.sum(axis=1)
     there = rows > 0
-    columns: dict[str, Any] = {"rows": rows[there], model.name: np.einsum("nh,nhg->ng", point, member)[there]}
+    total = np.einsum("nh,nhg->ng", point, member)
+    columns: dict[str, Any] = {"rows": rows[there], model.name: total[there]}
     if levels:
         sums = np.einsum("nhp,nhg->ngp", draw(model, panel, h, known, PATHS), member)
         for level in levels:

@@ -35,7 +35,8 @@ class Tile:
         if not len(values):
             return np.full((*self.rows.shape, *values.shape[1:]), fill)
         out = values[self.rows]
-        out[~self.inside] = fill
+        if not self.inside.all():
+            out[~self.inside] = fill
         return out
 
 

@@ -157,8 +157,7 @@ def predict(state: State, panel: Panel, h: int, known: Float, levels: Sequence[f
     p = panel.n_past
     diff = part["diff"]
     depth = max(max(union, default=1) + int(diff.max(initial=0)), 1)
-    y = panel.y if panel.excluded is None else np.where(panel.excluded, np.nan, panel.y)
-    window = panel.right(depth, y)
+    window = panel.right(depth)
     log = part["log"][:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         window = np.where(log, np.log(np.where(window > 0, window, np.nan)), window)

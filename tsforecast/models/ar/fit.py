@@ -96,13 +96,11 @@ class Fit:
 
 
 def tile_rows(panel: Panel, tile: Tile, transform: Transform, units: tuple[Float, Float] | None = None) -> Rows:
-    """The tile's target and columns, transformed, less their means and scaled; excluded rows are NaN.
+    """The tile's target and columns, transformed, less their means and scaled.
 
     `units` (centre, scale (n, 1 + p + k)) sets what to centre and scale by, else each series' own observed rows.
     """
     y = tile.gather(panel.y)
-    if panel.excluded is not None:
-        y[tile.gather(panel.excluded.astype(float), 0.0) > 0] = np.nan
     y[~np.isfinite(y)] = np.nan
     z = transform.apply(y)
     columns = tile.gather(panel.columns)
@@ -144,6 +142,10 @@ def _units(z: Float, columns: Float) -> tuple[Float, Float]:
 def _mean(x: Float) -> tuple[Float, Float, Int]:
     """Mean of the observed values (s,), gaps from it (s, T) with zeros where missing, their number (s,)."""
     seen = np.isfinite(x)
+    if seen.all():  # the same sums with fewer copies
+        mean = x.sum(axis=1) / x.shape[1]
+        mean = mean + (x - mean[:, None]).sum(axis=1) / x.shape[1]
+        return mean, x - mean[:, None], seen.sum(axis=1)
     count = np.maximum(seen.sum(axis=1), 1)
     mean = np.where(seen, x, 0.0).sum(axis=1) / count
     # A second pass on the gaps: at level 1e9 the first mean is off by more than a small signal.
@@ -173,7 +175,8 @@ def _tile_moments(rows: Rows, tile: Tile, transform: Transform, lags: tuple[int,
     seen = np.isfinite(rows.z)
     whole = (seen.sum(axis=1) == lengths) & plain
     # Each series takes the road that its own rows ask for, so that company does not matter.
-    fast = lag_moments(np.where(seen, rows.z, 0.0), lengths, lags) if whole.any() else None
+    z = rows.z if seen.all() else np.where(seen, rows.z, 0.0)
+    fast = lag_moments(z, lengths, lags) if whole.any() else None
     if fast is not None and whole.all():
         return fast, fast[:, 0, 0]
     x, complete = lag_design(rows.z, lags, rows.past, rows.known)

@@ -104,12 +104,13 @@ def diagnostics(state: State, panel: Panel) -> Any:
     return frames.rows_table(panel, np.arange(len(panel)), None, table)
 
 
-def components(state: State, panel: Panel, h: int, known: Float, name: str) -> Any:
+def components(state: State, panel: Panel, times: NDArray[Any], known: Float, name: str) -> Any:
     """Long table: id, time, const, lags, one column a known or calendar term, `name`; they add up to `name`.
 
     Values are those of the recursion, on logs where the series is logged; with a differenced target a term's share
     is that of its differences.
     """
+    h = times.shape[1]
     eq = equation_of(state, panel.series)
     ahead, behind = drives(state, panel, h, known)
     order = eq.phi.shape[1]
@@ -129,7 +130,7 @@ def components(state: State, panel: Panel, h: int, known: Float, name: str) -> A
         share, _ = drives(state, only, h, alone)
         table[term] = share.reshape(-1) if share is not None else np.zeros(len(owner))
     table[name] = (track[:, order:] + eq.centre[:, None]).reshape(-1)
-    return frames.rows_table(panel, owner, frames.future_times(panel, h).reshape(-1), table)
+    return frames.rows_table(panel, owner, times.reshape(-1), table)
 
 
 def summary(state: State, panel: Panel, wanted: object, name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from tsforecast import frames
 from tsforecast.errors import ConfigError, listed
 from tsforecast.forecast import Forecast
 from tsforecast.forecaster import Forecaster
@@ -75,7 +76,8 @@ class AR(Forecaster):
     def components(self, h: int | None = None, *, future: Any = None) -> Any:
         """Table of what constant, lags, known and calendar columns add to each forecast, on logs where it is logged."""
         state, panel, steps = self._recursive("components()"), self._ready(), self._horizon(h)
-        return inference.components(state, panel, steps, self._known_ahead(steps, future), self.name)
+        times = frames.future_times(panel, steps, future=future)
+        return inference.components(state, panel, times, self._known_ahead(steps, future), self.name)
 
     def _recursive(self, what: str) -> State:
         panel = self._ready()

@@ -43,7 +43,7 @@ def fit(panel: Panel, groups: Int, candidates: Sequence[Candidate], ridge: Ridge
 def _not_positive(panel: Panel, groups: Int) -> Bool:
     """Groups (g,) that hold a value of zero or below: no logs for them."""
     rows = panel.rows
-    y = panel.y[rows] if panel.excluded is None else np.where(panel.excluded[rows], np.nan, panel.y[rows])
+    y = panel.y[rows]
     low: Bool = np.bincount(np.repeat(groups, panel.lengths), y <= 0, int(groups.max(initial=-1)) + 1) > 0
     return low
 

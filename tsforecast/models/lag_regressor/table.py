@@ -55,10 +55,8 @@ class Rows(NamedTuple):
 
 
 def levels_of(panel: Panel, log: bool) -> Float:
-    """The target (N,), logged if asked; NaN where it is missing, excluded, or has no log."""
+    """The target (N,), logged if asked; NaN where it is missing or has no log."""
     y = np.where(np.isfinite(panel.y), panel.y, np.nan)
-    if panel.excluded is not None:
-        y = np.where(panel.excluded, np.nan, y)
     levels: Float = Transform(log).apply(y[None])[0]
     return levels
 

@@ -54,7 +54,7 @@ def _bounds(model: Member) -> tuple[float, float]:
 def totals(model: Member, panel: Panel, times: NDArray[Any], known: Float, levels: Sequence[float], period: str) -> Any:
     """Table of horizon sums by calendar period: id, period start, rows summed, `name`, its intervals.
 
-    `times` (n, h) are the steps ahead. The point sums the point forecasts; intervals are quantiles of summed sample paths.
+    `times` (n, h) are the steps ahead. The point sums the point forecasts; intervals are quantiles of summed paths.
     """
     h = times.shape[1]
     point = model.forecast(model.state_, panel, h, known, ()).point

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tsforecast.models.ar.dynamics import Equation, stable
-from tsforecast.models.ar.fit import Fit, Moments, Ridge, fit_lags, moments
+from tsforecast.models.ar.fit import Fit, Ridge, fit_lags, moments
 from tsforecast.models.ar.levels import equation, forecast_levels
 from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.windows import tiles
@@ -59,16 +59,12 @@ class Choice(NamedTuple):
 
 
 class _Trial(NamedTuple):
-    """One candidate fitted to some of the series, `rows` (s,): their equations and scores (s,), smaller is better.
-
-    `sums` are those that the equation is to be fitted from, with the ridge, once it is known to count; None if it was.
-    """
+    """One candidate fitted to some of the series, `rows` (s,): their equations and scores (s,), smaller is better."""
 
     number: int
     rows: Int
     equation: Equation
     score: Float
-    sums: Moments | None = None
 
 
 def choose(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int, stabilise: bool) -> Choice:
@@ -93,7 +89,6 @@ def choose(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int, 
         part = panel.take(index)
         trials = _tried(part, candidates, mine, (ridge, h, stabilise, bool(offer[-1])))
         share = _shares(trials, candidates, len(part), alone)
-        trials = [_settled(part, trial, share, candidates[trial.number], ridge, stabilise) for trial in trials]
         eq = _mixed(trials, share, order)
         wild = (share.max(axis=1) < 1) & ~stable(eq.phi, 1 + 1e-6) & stabilise
         if wild.any():
@@ -193,8 +188,8 @@ def _judged(
 ) -> list[_Trial]:
     """Trials of one transform: AICc sifts the lags, errors at past origins and AICc score what is left of them.
 
-    Series with room to spare take all lags from one table of sums, and are judged by the answers on all their rows,
-    without a ridge: neither it, nor the rows before the longest lag or behind the origins, are missed there.
+    Series with room to spare take all lags from one table of sums and need no ridge, and are judged by the answers on
+    all their rows: neither the rows before the longest lag nor those behind the origins are missed there.
     """
     ridge, h, stabilise, roomy = how
     forms = [candidates[i] for i in numbers]
@@ -212,7 +207,11 @@ def _judged(
         if not len(index):
             continue
         part, m = panel.take(index), m.take(index)
-        fit = sifted.take(index) if roomy else fit_lags(part, form.transform, m, form.lags, ridge)
+        fit = (
+            sifted.take(index)
+            if roomy and ridge in ("auto", 0)
+            else fit_lags(part, form.transform, m, form.lags, ridge)
+        )
         eq = equation(form.transform, form.lags, fit, m.centre[:, 0], stabilise)[0]
         held = _held(part.lengths, h)
         judge = (fit, eq) if roomy else _fitted(part.replace(stop=part.stop - held[2]), form, ridge, stabilise)
@@ -221,19 +220,8 @@ def _judged(
         if not form.transform.diff:
             score = score + ROOT / (2 * np.maximum(fit.count, 1.0))
         score = np.where(np.isnan(score), np.inf, np.maximum(score, -1e3))
-        trials.append(_Trial(number, index, eq, score, m if roomy else None))
+        trials.append(_Trial(number, index, eq, score))
     return trials
-
-
-def _settled(panel: Panel, trial: _Trial, weights: Float, form: Candidate, ridge: Ridge, stabilise: bool) -> _Trial:
-    """The trial with the final answers of those series in which it carries weight."""
-    if trial.sums is None:
-        return trial
-    live = np.flatnonzero(weights[trial.rows, trial.number])
-    m, rows = trial.sums.take(live), trial.rows[live]
-    fit = fit_lags(panel.take(rows), form.transform, m, form.lags, ridge)
-    eq = equation(form.transform, form.lags, fit, m.centre[:, 0], stabilise)[0]
-    return _Trial(trial.number, rows, eq, trial.score[live])
 
 
 def _fitted(panel: Panel, form: Candidate, ridge: Ridge, stabilise: bool) -> tuple[Fit, Equation]:

@@ -45,6 +45,7 @@ class AR(Forecaster):
     transform_point: Literal["median", "mean"] = "median"
 
     has_intervals: ClassVar[bool] = True
+    complexity: ClassVar[int] = 2
 
     @property
     def needs(self) -> Any:

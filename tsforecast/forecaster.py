@@ -117,10 +117,8 @@ class Forecaster(Parameters):
         """Fitted state of a prepared panel: the family's parameters and, given h, conformal errors."""
         state: State = {"fit": self._fit(panel, h, Memory(panel, h or 1)), "thin": self._thin(panel)}
         if self.conformal is not None and h is not None and calibrate:
-            # A model that sees company is cut at one time: no series may know another's later rows.
-            alone = self.needs == "series"
-            last = panel.last if alone else np.full(len(panel), panel.last.max(initial=0), dtype=np.int64)
-            state["errors"] = self._calibrated(panel, self.conformal.origins(last, h), h)
+            # Each series from its own end, as `predict` will: company may know later days there as well.
+            state["errors"] = self._calibrated(panel, self.conformal.origins(panel.last, h), h)
         return state
 
     def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:

@@ -296,7 +296,8 @@ def _shares(trials: Sequence[_Trial], candidates: Sequence[Candidate], n: int, a
     logged = np.array([c.transform.log for c in candidates])
     weights[(weights < NEGLIGIBLE) | (logged != logged[best, None])] = 0.0
     shares: Float = _leading(weights, lost | alone)
-    shares /= shares.sum(axis=1, keepdims=True)
+    # One after the other: longer series in the panel bring candidates, and their zeros must not change a sum's bits.
+    shares /= np.add.accumulate(shares, axis=1)[:, -1:]
     return shares
 
 

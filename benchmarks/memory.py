@@ -11,7 +11,6 @@ from benchmarks.row import Row, wanted
 __all__ = ["rows"]
 
 CODE = """
-import resource
 import numpy as np
 import pandas as pd
 from tsforecast import AR
@@ -23,13 +22,12 @@ data = pd.DataFrame({
     "y": np.random.default_rng(0).normal(size=n * days),
 })
 AR(14, ridge=0, transform=None).fit(data.head(days * 100)).predict(28)
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-with open("/proc/self/status") as status:
-    now = next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 2**20
-before = max(now, 0.0)
+def size(name):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(name)) / 2**20
+before = size("VmRSS")
 AR(14, ridge=0, transform=None).fit(data).predict(28)
-print(peak() - before)
+print(size("VmHWM") - before)
 """
 
 

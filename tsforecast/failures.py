@@ -44,7 +44,7 @@ def out_of_range(point: Float, panel: Panel, extremes: Float | None = None) -> B
 
     `extremes` (n, 2) are the lowest and highest values of rows that the panel no longer holds.
     """
-    recent = _ends(panel.right(64))
+    recent = _ends(panel.right(16))
     suspect = np.nonzero(_far(point, recent))[0]
     far = np.zeros(len(point), dtype=bool)
     if len(suspect):

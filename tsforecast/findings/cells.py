@@ -122,8 +122,10 @@ def _times(book: Book) -> None:
 
 def _dates_as_integers(book: Book) -> None:
     """Integers that are dates or epochs in disguise; as steps they would give forecasts for nonsense dates."""
+    if book.table.times.values.dtype.kind == "M":
+        return
     values = book.table.times.values[~book.unusable]
-    if values.dtype.kind == "M" or not len(values):
+    if not len(values):
         return
     meaning = _disguise(values)
     if meaning is None:

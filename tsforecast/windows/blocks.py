@@ -12,9 +12,11 @@ from tsforecast.panel import Int
 
 __all__ = ["BLOCK", "in_blocks"]
 
-BLOCK = 1024
+BLOCK = 5000
 """Series worked on between two allocations: bounds memory. Blocks are independent, so neither their size nor the
 number of threads changes a bit of a result."""
+SMALL = 16
+"""Fewer series than this are not worth a thread."""
 
 
 def in_blocks(n: int, work: Callable[[Int], None]) -> None:
@@ -22,9 +24,10 @@ def in_blocks(n: int, work: Callable[[Int], None]) -> None:
 
     Array operations let other threads run, so two cores are worth having; the first exception is raised.
     """
-    blocks = [np.arange(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
-    workers = min(_threads(), len(blocks))
-    if workers <= 1:
+    workers = max(1, min(_threads(), n // SMALL))
+    # As many blocks for every worker, or one would wait for the other.
+    blocks = np.array_split(np.arange(n), workers * -(-n // (workers * BLOCK)) or 1)
+    if workers == 1:
         for block in blocks:
             work(block)
         return

@@ -15,7 +15,7 @@ from tsforecast.models.ar.levels import equation, start_window
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import State
 from tsforecast.windows import Tile, normal_widths
-from tsforecast.windows.blocks import BLOCK, in_blocks
+from tsforecast.windows.blocks import in_blocks
 from tsforecast.windows.moments import explicit_moments, lag_design
 from tsforecast.windows.plan import Transform
 
@@ -72,21 +72,30 @@ def with_errors(state: State, panel: Panel, ridge: Ridge) -> State:
     """
     if state["error"].shape[1]:
         return state
-    lagged = len(state["lags"]) * (1 + panel.n_past)
     error = np.full((len(panel), state["coef"].shape[1] + 1), np.nan)
     used = ~np.isnan(state["coef"][:, : len(state["lags"])])
     kinds = np.concatenate([used, state["log"][:, None], state["diff"][:, None]], axis=1).astype(np.int64)
     forms, which = np.unique(kinds, axis=0, return_inverse=True)
     for number, form in enumerate(forms):
-        place = np.nonzero(form[:-2])[0]
-        lags = tuple(state["lags"][p] for p in place)
-        own = [c * len(state["lags"]) + p for c in range(1 + panel.n_past) for p in place]
-        column = np.array([-1, *own, *range(lagged, state["coef"].shape[1])], dtype=np.int64) + 1
-        for index in np.array_split(np.nonzero(which.reshape(-1) == number)[0], -(-len(panel) // BLOCK)):
-            some, transform = panel.take(index), Transform(bool(form[-2]), int(form[-1]))
-            done = fit_lags(some, transform, moments(some, transform, lags), lags, ridge, errors=True)
-            error[index[:, None], column] = done.error
+        _write_errors(error, state, panel, np.nonzero(which.reshape(-1) == number)[0], form, ridge)
     return state | {"error": error}
+
+
+def _write_errors(error: Float, state: State, panel: Panel, alike: Int, form: Int, ridge: Ridge) -> None:
+    """Standard errors of the series that took one form: which lags (0 or 1 each), logged, differenced."""
+    place = np.nonzero(form[:-2])[0]
+    lags = tuple(state["lags"][p] for p in place)
+    transform = Transform(bool(form[-2]), int(form[-1]))
+    width, channels = len(state["lags"]), 1 + panel.n_past
+    own = [c * width + p for c in range(channels) for p in place]
+    column = np.array([-1, *own, *range(width * channels, state["coef"].shape[1])], dtype=np.int64) + 1
+
+    def work(block: Int) -> None:
+        some = panel.take(alike[block])
+        done = fit_lags(some, transform, moments(some, transform, lags), lags, ridge, errors=True)
+        error[alike[block][:, None], column] = done.error
+
+    in_blocks(len(alike), work)
 
 
 def fit_windows(panel: Panel, cutoffs: Int, form: Candidate, ridge: Ridge, calm: bool) -> State:

@@ -174,7 +174,11 @@ def _backend(like: Panel) -> Any:
 def _stamps(values: NDArray[Any], like: Panel) -> nw.Series[Any]:
     if like.tz is not None and is_coarse(like.freq):
         values = to_utc(values, str(like.tz))
-    series = nw.new_series("", values.astype("datetime64[us]"), backend=_backend(like))
+    values = values.astype("datetime64[us]")
+    near = np.abs(values.astype(np.int64)) < np.iinfo(np.int64).max // 1000
+    if like.time_unit == "ns" and like.tz is None and near.all():  # numpy casts at once, but wraps beyond 2262
+        return nw.new_series("", values.astype("datetime64[ns]"), backend=_backend(like))
+    series = nw.new_series("", values, backend=_backend(like))
     if like.time_unit == "date" and like.kind != "pandas":
         return series.cast(nw.Date())
     unit: Any = like.time_unit if like.time_unit in ("s", "ms", "us", "ns") else "us"

@@ -109,12 +109,11 @@ def _offers(panel: Panel, candidates: Sequence[Candidate]) -> Bool:
     seasons = sorted({c.season for c in candidates if c.season})
     positive: Bool = np.ones(len(panel), dtype=bool)
     repeats: Bool = np.ones((len(panel), 1 + len(seasons)), dtype=bool)
-    y = panel.y if panel.excluded is None else np.where(panel.excluded, np.nan, panel.y)
     for tile in tiles(panel):
-        rows, live = tile.gather(y), len(tile.index)
-        positive[tile.index] = ~np.any(rows[:live] <= 0, axis=1)
+        rows = tile.gather(panel.y)
+        positive[tile.index] = ~np.any(rows <= 0, axis=1)
         for place, season in enumerate(seasons, 1):
-            repeats[tile.index, place] = _repeats(rows[:live], season)
+            repeats[tile.index, place] = _repeats(rows, season)
     logged: Bool = np.array([c.transform.log for c in candidates], dtype=bool)
     fits &= positive[:, None] | ~logged
     fits &= repeats[:, [0 if not c.season else 1 + seasons.index(c.season) for c in candidates]]

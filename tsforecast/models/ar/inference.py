@@ -11,7 +11,7 @@ from scipy.special import stdtr
 from tsforecast import frames
 from tsforecast.errors import ConfigError, listed
 from tsforecast.models.ar.levels import start_window
-from tsforecast.models.ar.series import drives, equation_of
+from tsforecast.models.ar.series import drives, equation_of, forms_of
 from tsforecast.panel import Float, Panel
 from tsforecast.rolling import State
 from tsforecast.windows.plan import Transform
@@ -78,23 +78,21 @@ def statistics(state: State, panel: Panel) -> Any:
 
 
 def diagnostics(state: State, panel: Panel) -> Any:
-    """Table, a row a series: transform, lags, ridge, effective parameters, rows, sigma, stabilised."""
+    """Table, a row a series: transform, lags, weight, ridge, effective parameters, rows, sigma, stabilised.
+
+    `weight` is the share of the form shown in the forecasts; the rest is that of other forms close to it.
+    """
     index = panel.series
-    log, diff = state["log"][index], state["diff"][index]
-    used = ~np.isnan(state["coef"][index][:, : len(state["lags"])])
-    # Few distinct forms stand for many series: each is written once.
-    forms, where = np.unique(used, axis=0, return_inverse=True)
-    words = np.array(
-        [" ".join(str(lag) for lag, u in zip(state["lags"], form, strict=True) if u) for form in forms] + [""],
-        dtype=object,
-    )
-    kinds = {
-        (bool(a), int(b)): Transform(bool(a), int(b)).word()
-        for a, b in {*zip(log.tolist(), diff.tolist(), strict=True)}
-    }
+    first, which = forms_of(state)
+    words, kinds = np.empty(len(first), dtype=object), np.empty(len(first), dtype=object)
+    for number, one in enumerate(first):
+        used = ~np.isnan(state["coef"][one, : len(state["lags"])])
+        words[number] = " ".join(str(lag) for lag, u in zip(state["lags"], used, strict=True) if u)
+        kinds[number] = Transform(bool(state["log"][one]), int(state["diff"][one])).word()
     table = {
-        "transform": np.array([kinds[a, b] for a, b in zip(log.tolist(), diff.tolist(), strict=True)], dtype=object),
-        "lags": words[where.reshape(-1)] if len(index) else words[:0],
+        "transform": kinds[which[index]],
+        "lags": words[which[index]],
+        "weight": state["weight"][index],
         "ridge": state["ridge"][index],
         "parameters": state["freedom"][index] + 1,
         "rows": state["count"][index],

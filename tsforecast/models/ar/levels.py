@@ -65,8 +65,7 @@ def start_window(eq: Equation, panel: Panel, back: Float | None = None) -> Float
     others reach must not matter. Zeros stand where no coefficient looks.
     """
     order = eq.phi.shape[1]
-    y = panel.y if panel.excluded is None else np.where(panel.excluded, np.nan, panel.y)
-    window = eq.into(panel.right(order, y))
+    window = eq.into(panel.right(order))
     gaps = np.isnan(window)
     if not gaps.any():
         return window
@@ -77,17 +76,17 @@ def start_window(eq: Equation, panel: Panel, back: Float | None = None) -> Float
     for length in np.unique(reach[lacking]):
         index = np.flatnonzero(lacking & (reach == length))
         own, few, width = eq.take(index), panel.take(index), 2 * int(length) + 2
-        wide = own.into(few.right(width, y))
+        wide = own.into(few.right(width))
         lost = np.flatnonzero(np.isnan(wide).all(axis=1))
-        wide[lost] = _long_lost(own.take(lost), few.take(lost), y)[:, None]
+        wide[lost] = _long_lost(own.take(lost), few.take(lost))[:, None]
         drive = None if back is None else back[index, -width:]
         window[index, order - length :] = filled(own.phi[:, :length], own.const, wide, drive)[:, width - length :]
     return window
 
 
-def _long_lost(eq: Equation, panel: Panel, y: Float) -> Float:
+def _long_lost(eq: Equation, panel: Panel) -> Float:
     """Where series that have not been seen for long are taken to be (n,): at their mean; at their last value if the
     equation, of differences, knows no mean.
     """
-    last = eq.into(seasonal_last(panel.replace(y=y), 1, 1).point[:, 0])
+    last = eq.into(seasonal_last(panel, 1, 1).point[:, 0])
     return np.where((eq.centre == 0) | np.isnan(last), last, 0.0)

@@ -32,7 +32,9 @@ class AR(Forecaster):
     regression a horizon) or "auto" (direct where there are past columns). scope: "series", "global" or a static column.
     stabilise: draw explosive roots back inside the unit circle ("auto": unless ridge=0 and transform=None).
     transform_point: whether the point of a logged model is the median or the mean. Rows with a missing value are left
-    out of the fit. Hamilton (1994), Time Series Analysis, ch. 3, 4 and 8.
+    out of the fit. Where several forms of "auto" come close, forecasts are those of their weighted mean, which is an
+    autoregression too; coefficients describe the leading form, `diagnostics_` tells its weight.
+    Hamilton (1994), Time Series Analysis, ch. 3, 4 and 8.
     """
 
     lags: int | Sequence[int] | Literal["auto"] = "auto"
@@ -200,5 +202,5 @@ class AR(Forecaster):
         return super()._join(parts[0], parts[1], panel, n_old)
 
     def _keep(self, state: State) -> int | None:
-        reach = max(state["lags"], default=0) + int(state["diff"].max(initial=0))
-        return 64 + 3 * reach
+        direct_reach = max(state["lags"], default=0) + int(state["diff"].max(initial=0))
+        return 64 + 3 * (direct_reach if self._is_direct else state["phi"].shape[1])

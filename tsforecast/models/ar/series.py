@@ -25,6 +25,7 @@ __all__ = [
     "equation_of",
     "fit",
     "fit_windows",
+    "forms_of",
     "predict",
     "simulate",
     "widened",
@@ -73,19 +74,28 @@ def with_errors(state: State, panel: Panel, ridge: Ridge) -> State:
     if state["error"].shape[1]:
         return state
     error = np.full((len(panel), state["coef"].shape[1] + 1), np.nan)
-    used = ~np.isnan(state["coef"][:, : len(state["lags"])])
-    kinds = np.concatenate([used, state["log"][:, None], state["diff"][:, None]], axis=1).astype(np.int64)
-    forms, which = np.unique(kinds, axis=0, return_inverse=True)
-    for number, form in enumerate(forms):
-        _write_errors(error, state, panel, np.nonzero(which.reshape(-1) == number)[0], form, ridge)
+    first, which = forms_of(state)
+    for number in range(len(first)):
+        _write_errors(error, state, panel, np.nonzero(which == number)[0], ridge)
     return state | {"error": error}
 
 
-def _write_errors(error: Float, state: State, panel: Panel, alike: Int, form: Int, ridge: Ridge) -> None:
-    """Standard errors of the series that took one form: which lags (0 or 1 each), logged, differenced."""
-    place = np.nonzero(form[:-2])[0]
+def forms_of(state: State) -> tuple[Int, Int]:
+    """The first series of each form (f,), and the form of every series (n,): its lags, log and difference."""
+    used = np.packbits(~np.isnan(state["coef"][:, : len(state["lags"])]), axis=1)
+    diff = state["diff"].astype(np.int64)[:, None].view(np.uint8)
+    rows = np.ascontiguousarray(np.concatenate([used, state["log"][:, None].view(np.uint8), diff], axis=1))
+    key = rows.view(f"S{rows.shape[1]}")[:, 0]  # text of one length sorts faster than rows
+    _, first, which = np.unique(key, return_index=True, return_inverse=True)
+    return first, which.reshape(-1)
+
+
+def _write_errors(error: Float, state: State, panel: Panel, alike: Int, ridge: Ridge) -> None:
+    """Standard errors of the series `alike`, which took one form."""
+    one = alike[0]
+    place = np.nonzero(~np.isnan(state["coef"][one, : len(state["lags"])]))[0]
     lags = tuple(state["lags"][p] for p in place)
-    transform = Transform(bool(form[-2]), int(form[-1]))
+    transform = Transform(bool(state["log"][one]), int(state["diff"][one]))
     width, channels = len(state["lags"]), 1 + panel.n_past
     own = [c * width + p for c in range(channels) for p in place]
     column = np.array([-1, *own, *range(width * channels, state["coef"].shape[1])], dtype=np.int64) + 1

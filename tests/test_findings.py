@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.tsa.seasonal import STL
 
+import tsforecast
 from tsforecast.errors import ConfigError, DataError
-from tsforecast.findings import POLICIES, as_panel, check, filled, outliers, read_panel, split
+from tsforecast.findings import POLICIES, as_panel, check, read_panel, split
 from tsforecast.findings.extras import with_mask
+from tsforecast.findings.repairs import filled, outliers
 from tsforecast.panel import Names, Panel
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -388,3 +390,11 @@ def test_a_fitted_panel_does_not_change_with_the_callers_table() -> None:
     df["y"] = df["y"].to_numpy() + 1
     df.loc[:, "y"] = 0.0
     np.testing.assert_array_equal(panel.y, before)
+
+
+def test_outliers_are_a_table_of_the_rows_that_repairs_would_touch() -> None:
+    df = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2024-01-01", periods=60), "y": np.sin(np.arange(60.0))})
+    df.loc[30, "y"] = 50.0
+    found = tsforecast.outliers(df)
+    assert found[["unique_id", "ds", "y"]].values.tolist() == df.loc[[30], ["unique_id", "ds", "y"]].values.tolist()
+    assert found["high"].item() < 50

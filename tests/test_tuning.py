@@ -114,9 +114,9 @@ def test_the_span_tuned_on_is_remembered_and_warned_of(data: pd.DataFrame) -> No
         ({}, {}, "at least one parameter"),
         ({"window": []}, {}, "give values for window"),
         ({"widow": [1]}, {}, "no parameter 'widow'"),
-        ({"window": [1]}, {"n_iter": 0}, "n_iter must be at least 1"),
+        ({"window": [1]}, {"n_iter": 0}, "n_iter must be a whole number of at least 1"),
         ({"window": [1]}, {"metric": "nonsense"}, "no metric 'nonsense'"),
-        ({"window": [0]}, {}, "window must be at least 1"),
+        ({"window": [0]}, {}, "window must be a whole number of at least 1"),
     ],
 )
 def test_searches_that_cannot_work(data: pd.DataFrame, grid: Any, options: Any, message: str) -> None:

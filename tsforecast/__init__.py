@@ -35,7 +35,6 @@ _NAMES = {
     "backtest": "evaluation",
     "check": "findings",
     "check_forecaster": "contract",
-    "filled": "findings",
     "ljung_box": "autocorrelation",
     "load": "registry",
     "outliers": "findings",

@@ -38,6 +38,7 @@ __all__ = [
     "TsforecastWarning",
     "listed",
     "require",
+    "whole",
 ]
 
 SHOWN = 5
@@ -165,6 +166,13 @@ class FitWarning(TsforecastWarning):
 
 class LeakageWarning(TsforecastWarning):
     """A score may be flattering: the same rows were used to choose and to judge."""
+
+
+def whole(name: str, value: object, least: int) -> int:
+    """A whole number of at least `least`, or ConfigError naming the parameter."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
+        raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)
 
 
 def require(module: str, extra: str) -> Any:

@@ -39,18 +39,18 @@ def check_lengths(panel: Panel, need: int, name: str, on_error: str) -> None:
         )  # fmt: skip
 
 
-def out_of_range(point: Float, panel: Panel, extremes: Float | None = None) -> Bool:
-    """Series (n,) whose forecast (n, h) leaves its history by more than RANGE_LIMIT ranges.
+def out_of_range(point: Float, panel: Panel, extremes: Float | None = None, limit: float = RANGE_LIMIT) -> Bool:
+    """Series (n,) whose forecast (n, h) leaves its history by more than `limit` ranges.
 
     `extremes` (n, 2) are the lowest and highest values of rows that the panel no longer holds.
     """
     recent = _ends(panel.right(16))
-    suspect = np.nonzero(_far(point, recent))[0]
+    suspect = np.nonzero(_far(point, recent, limit))[0]
     far = np.zeros(len(point), dtype=bool)
     if len(suspect):
         # The last rows alone clear nearly every series; the rest are judged on all of their history.
         older = None if extremes is None else extremes[suspect]
-        far[suspect] = _far(point[suspect], ranges(panel.take(suspect), older))
+        far[suspect] = _far(point[suspect], ranges(panel.take(suspect), older), limit)
     return far
 
 
@@ -71,12 +71,12 @@ def _ends(history: Float) -> Float:
     return np.where(some[:, None], np.stack([low, high], axis=1), np.nan)
 
 
-def _far(point: Float, extremes: Float) -> Bool:
+def _far(point: Float, extremes: Float, limit: float) -> Bool:
     low, high = extremes[:, 0], extremes[:, 1]
     some = np.isfinite(low)
     span = np.where(some, high - low, 0.0)
     # A constant or one-row history has no range; its own size stands in for it.
-    room = RANGE_LIMIT * np.where(span > 0, span, np.maximum(np.abs(np.where(some, high, 0.0)), 1.0))
+    room = limit * np.where(span > 0, span, np.maximum(np.abs(np.where(some, high, 0.0)), 1.0))
     over = (point > (high + room)[:, None]) | (point < (low - room)[:, None])
     far: Bool = some & over.any(axis=1)
     return far

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.errors import ConfigError, listed
+from tsforecast.errors import ConfigError, listed, whole
 from tsforecast.panel import Float, Int
 
 __all__ = ["Conformal", "checked_levels", "groups_of", "radius"]
@@ -30,8 +30,8 @@ class Conformal:
     pool: str = "series"
 
     def __post_init__(self) -> None:
-        if self.windows < 1 or self.step < 1:
-            raise ConfigError(f"Conformal needs windows >= 1 and step >= 1, got {self.windows} and {self.step}")
+        whole("Conformal: windows", self.windows, 1)
+        whole("Conformal: step", self.step, 1)
 
     def origins(self, last: Int, h: int) -> Int:
         """Calibration cutoffs (c, n), oldest first, whose h actuals lie at or before `last` (n,)."""
@@ -43,12 +43,10 @@ def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
     """Levels in per cent, strictly between 0 and 100, without repeats."""
     if isinstance(levels, str) or not isinstance(levels, Iterable) or not all(isinstance(x, Real) for x in levels):
         raise ConfigError(f"levels must be a sequence of numbers in per cent, such as (80, 95); got {levels!r}")
-    wrong = [level for level in levels if not 0 < level < 100]
-    if wrong or len(set(levels)) != len(levels):
-        hint = "; levels are per cent: 80, not 0.8" if any(0 < level < 1 for level in levels) else ""
-        raise ConfigError(f"levels must be distinct and between 0 and 100, got {list(levels)}{hint}")
-    if any(level < 1 for level in levels):
+    if any(0 < level < 1 for level in levels):
         raise ConfigError(f"levels are per cent: write 80, not 0.8; got {list(levels)}")
+    if any(not 0 < level < 100 for level in levels) or len(set(levels)) != len(levels):
+        raise ConfigError(f"levels must be distinct and between 0 and 100, got {list(levels)}")
     return tuple(float(level) for level in levels)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast import frames
-from tsforecast.errors import ConfigError
+from tsforecast.errors import ConfigError, whole
 from tsforecast.panel import Float, Panel
 from tsforecast.rolling import Member
 from tsforecast.windows import generators
@@ -25,8 +25,7 @@ def draw(model: Member, panel: Panel, h: int, known: Float, n_paths: int) -> Flo
 
     Drawing an origin's errors together keeps their dependence over the horizon. ConfigError without either.
     """
-    if n_paths < 1:
-        raise ConfigError(f"n_paths must be at least 1, got {n_paths}")
+    whole("n_paths", n_paths, 1)
     randoms = list(generators(panel.ids, model.seed))
     if model.conformal is None:
         normal = np.stack([g.standard_normal((h, n_paths)) for g in randoms])
@@ -34,15 +33,18 @@ def draw(model: Member, panel: Panel, h: int, known: Float, n_paths: int) -> Flo
         if own is not None:
             return np.clip(own, *_bounds(model))
     if "errors" not in model.state_:
-        raise ConfigError(f"{model.name}: paths need the horizon at fit: fit(data, h={h})")
+        raise ConfigError(
+            f"{model.name}: its paths are drawn from calibration errors; ask for them at fit: "
+            f"intervals=Conformal(), fit(data, h={h})"
+        )
     errors = model.state_["errors"][panel.series, :, :h]  # (n, c, h)
     point = model.forecast(model.state_, panel, h, known, ()).point
-    whole = np.isfinite(errors).all(axis=2)
-    if not whole.any(axis=1).all():
+    complete = np.isfinite(errors).all(axis=2)
+    if not complete.any(axis=1).all():
         raise ConfigError(f"{model.name}: some series have no complete error path; give more history")
     out = np.empty((len(panel), h, n_paths))
     for i, g in enumerate(randoms):
-        out[i] = point[i][:, None] + errors[i, g.choice(np.nonzero(whole[i])[0], n_paths)].T
+        out[i] = point[i][:, None] + errors[i, g.choice(np.nonzero(complete[i])[0], n_paths)].T
     return np.clip(out, *_bounds(model))
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tsforecast import frames
 from tsforecast.autocorrelation import acf, pacf, series_of
 from tsforecast.errors import ConfigError, listed, require
-from tsforecast.findings import as_panel, outliers
+from tsforecast.findings import as_panel
+from tsforecast.findings.repairs import outliers
 from tsforecast.forecaster import Forecaster
 from tsforecast.frames.columns import local_days
 from tsforecast.panel import Float, Panel

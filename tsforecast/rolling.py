@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.errors import ConfigError
+from tsforecast.errors import ConfigError, whole
 from tsforecast.forecast import Forecast
 from tsforecast.panel import Float, Int, Panel
 
@@ -110,8 +110,7 @@ def origins(
     """
     stride = h if step is None else step
     for name, value, least in (("h", h, 1), ("windows", windows, 1), ("step", stride, 1), ("gap", gap, 0)):
-        if value < least:
-            raise ConfigError(f"{name} must be at least {least}, got {value}")
+        whole(name, value, least)
     last = panel.last
     end = last if align == "end" else np.full(len(panel), last.max(initial=0), dtype=np.int64)
     cutoffs = end[None, :] - (gap + h) - stride * np.arange(windows - 1, -1, -1)[:, None]
@@ -158,9 +157,9 @@ def rolled(
     """`roll` on a panel that went through the model's `design` already."""
     began = perf_counter()
     cuts = np.broadcast_to(cutoffs if cutoffs.ndim == 2 else cutoffs[:, None], (len(cutoffs), len(design)))
-    every = 1 if refit is True else len(cuts) if refit is False else int(refit)
-    if every < 1:
-        raise ConfigError(f"refit must be True, False or a number of windows >= 1, got {refit}")
+    every = 1 if refit is True else len(cuts) if refit is False else whole("refit", refit, 1)
+    if input_size is not None:
+        whole("input_size", input_size, 1)
     run = _batched if model.needs == "series" and every == 1 and input_size is None else _grouped
     parts = run(model, design, cuts, h + gap, every, input_size, levels)
     spans = design.cut(cuts)

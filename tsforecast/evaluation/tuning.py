@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tsforecast import frames
-from tsforecast.errors import ConfigError
+from tsforecast.errors import ConfigError, whole
 from tsforecast.evaluation.running import backtest
 from tsforecast.evaluation.value import Backtest
 from tsforecast.findings import as_panel
@@ -87,20 +87,22 @@ def tune(
     step: int | None = None,
     gap: int = 0,
     refit: bool | int = True,
+    levels: Sequence[float] = (),
     seed: int = 0,
 ) -> Tuning:
     """Score `model` with every combination of the values in `grid` (or `n_iter` random ones) by one backtest.
 
-    `grid` maps a parameter (`fallback__season` for one of a nested object) to its values; windows, step, gap and refit
-    are those of `backtest`. The score is the leaderboard's, the mean of the series' own, on the pairs that every
-    candidate with any forecast has. `best` remembers the last time it was chosen on (`tuned_on_`), and `backtest`
-    warns when it judges it on rows at or before that: hold back a last stretch, tune on the rest, judge on what was
-    held back. ConfigError for an empty grid, an unknown parameter, or a metric that no candidate has.
+    `grid` maps a parameter (`fallback__season` for one of a nested object) to its values; windows, step, gap, refit
+    and levels (for interval scores) are those of `backtest`. The score is the leaderboard's, the mean of the series'
+    own, on the pairs that every candidate with any forecast has. `best` remembers the last time it was chosen on
+    (`tuned_on_`), and `backtest` warns when it judges it on rows at or before that: hold back a last stretch, tune on
+    the rest, judge on what was held back. ConfigError for an empty grid, an unknown parameter, or a metric that no
+    candidate has.
     """
     candidates = _candidates(grid, n_iter, seed)
     panel = as_panel(data)
     made = [_with(model, params, alias=f"{model.name} {i + 1}") for i, params in enumerate(candidates)]
-    done = backtest(made, panel, h=h, windows=windows, step=step, gap=gap, refit=refit)
+    done = backtest(made, panel, h=h, windows=windows, step=step, gap=gap, refit=refit, levels=levels)
     score, best = done.judged.figures(metric, pooled=False)
     distance = np.abs(score - best)
     if not np.isfinite(distance).any():
@@ -117,8 +119,8 @@ def _candidates(grid: Mapping[str, Sequence[Any]], n_iter: int | None, seed: int
     if empty or not values:
         raise ConfigError(f"nothing to search: give values for {', '.join(empty) or 'at least one parameter'}")
     total = prod(map(len, values.values()))
-    if n_iter is not None and n_iter < 1:
-        raise ConfigError(f"n_iter must be at least 1, got {n_iter}")
+    if n_iter is not None:
+        whole("n_iter", n_iter, 1)
     if n_iter is None or n_iter >= total:
         return tuple(dict(zip(values, chosen, strict=True)) for chosen in product(*values.values()))
     picked = np.sort(np.random.default_rng(seed).choice(total, n_iter, replace=False))

@@ -4,9 +4,8 @@
 the road, `checking` lists all findings.
 """
 
-from tsforecast.findings.checking import check, split
+from tsforecast.findings.checking import check, outliers, split
 from tsforecast.findings.policies import POLICIES
 from tsforecast.findings.reading import as_panel, read_panel
-from tsforecast.findings.repairs import Outliers, filled, outliers
 
-__all__ = ["POLICIES", "Outliers", "as_panel", "check", "filled", "outliers", "read_panel", "split"]
+__all__ = ["POLICIES", "as_panel", "check", "outliers", "read_panel", "split"]

@@ -10,11 +10,12 @@ import numpy as np
 
 from tsforecast import frames
 from tsforecast.errors import ConfigError, DataError
+from tsforecast.findings import repairs
 from tsforecast.findings.policies import Book, worst_first
-from tsforecast.findings.reading import examined, settings
+from tsforecast.findings.reading import as_panel, examined, settings
 from tsforecast.panel import Names
 
-__all__ = ["check", "split"]
+__all__ = ["check", "outliers", "split"]
 
 
 def check(
@@ -71,3 +72,19 @@ def split(
     if len(shares) < 2 or np.any(shares <= 0) or abs(shares.sum() - 1) > 1e-9:
         raise ConfigError(f"fractions must be at least two positive shares that sum to 1, got {tuple(fractions)}")
     return frames.cut_by_time(data, shares, time)
+
+
+def outliers(
+    data: Any, method: Literal["hampel", "stl"] = "hampel", *, width: int | None = None, threshold: float = 6.0
+) -> Any:
+    """Table of the values that look wrong: id, time, y, low, high (the range in which they would not).
+
+    `method`, `width` and `threshold` are those of `repairs.outliers`; nothing is changed. To clip them or set them
+    missing: `Panel.from_table(df, policies={"TSF-Y-OUTLIER": "clip"})`.
+    """
+    panel = as_panel(data)
+    found = repairs.outliers(panel, method, width=width, threshold=threshold)
+    owner = repairs.owners(panel)
+    rows = np.flatnonzero(found.mask & (owner >= 0))
+    columns = {panel.names.target: panel.y[rows], "low": found.low[rows], "high": found.high[rows]}
+    return frames.rows_table(panel, owner[rows], panel.grid[panel.position(rows, owner[rows])], columns)

@@ -18,8 +18,14 @@ DEFAULTS = {"AR": ModelKeys(type="AR"), "SeasonalNaive": ModelKeys(type="Seasona
 
 
 def models_of(job: Job) -> list[Forecaster]:
-    """One forecaster for each [models.NAME], its name as alias; AR and SeasonalNaive where the job names none."""
-    return [make(alias, keys, job) for alias, keys in (job.models or DEFAULTS).items()]
+    """One forecaster for each [models.NAME], its name as alias; AR and SeasonalNaive where the job names none.
+
+    A job without a naive rule gets SeasonalNaive beside its models: every report compares with one.
+    """
+    models = [make(alias, keys, job) for alias, keys in (job.models or DEFAULTS).items()]
+    if not any(model.complexity == 0 for model in models) and "SeasonalNaive" not in {m.name for m in models}:
+        models.append(make("SeasonalNaive", DEFAULTS["SeasonalNaive"], job))
+    return models
 
 
 def make(alias: str, keys: ModelKeys, job: Job) -> Forecaster:

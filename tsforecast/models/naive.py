@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tsforecast.errors import ConfigError
+from tsforecast.errors import ConfigError, whole
 from tsforecast.forecast import Forecast
 from tsforecast.forecaster import Forecaster
 from tsforecast.panel import Float, Int, Panel
@@ -51,8 +51,8 @@ class SeasonalNaive(_Rule):
     season: int | None = None
 
     def _check(self, panel: Panel, h: int | None) -> None:
-        if self.season is not None and self.season < 1:
-            raise ConfigError(f"season must be at least 1 row, got {self.season}")
+        if self.season is not None:
+            whole("season", self.season, 1)
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         return seasonal_last(panel, self.season or main_season(panel), h, levels)
@@ -102,13 +102,9 @@ class WindowMean(_Rule):
 
     window: int | None = None
 
-    uses_columns: ClassVar[bool] = False
-    has_intervals: ClassVar[bool] = True
-    complexity: ClassVar[int] = 0
-
     def _check(self, panel: Panel, h: int | None) -> None:
-        if self.window is not None and self.window < 1:
-            raise ConfigError(f"window must be at least 1 row, got {self.window}")
+        if self.window is not None:
+            whole("window", self.window, 1)
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         season = main_season(panel)

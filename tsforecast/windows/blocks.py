@@ -38,4 +38,8 @@ def in_blocks(n: int, work: Callable[[Int], None]) -> None:
 
 def _threads() -> int:
     given = os.environ.get("TSFORECAST_THREADS", "")
-    return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))
+    if given.isdigit() and int(given):
+        return int(given)
+    if hasattr(os, "sched_getaffinity"):  # Linux alone tells which cores are ours
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

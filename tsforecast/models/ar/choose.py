@@ -41,10 +41,6 @@ class Candidate:
     lags: tuple[int, ...]
     season: int = 0
 
-    def rows_needed(self) -> int:
-        """Observed rows below which the candidate is not tried."""
-        return fewest_rows(self.lags) + self.transform.diff + 3
-
 
 class Choice(NamedTuple):
     """What became of n series and c candidates.

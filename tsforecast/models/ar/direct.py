@@ -222,8 +222,8 @@ def _bases(z: Float, diff: Int, h: int) -> Float:
     return np.where((diff > 0)[:, None], base, 0.0)
 
 
-def widened(state: State, lags: Sequence[int], n_past: int, reach: int) -> State:
-    """The same state with room for more lags, their coefficients 0; `reach` is of no concern here."""
+def widened(state: State, lags: Sequence[int], n_past: int) -> State:
+    """The same state with room for more lags, their coefficients 0."""
     old, width = state["lags"], len(state["lags"])
     known = state["coef"].shape[2] - width * (1 + n_past)
     column = [c * len(lags) + lags.index(lag) for c in range(1 + n_past) for lag in old]

@@ -194,13 +194,14 @@ class AR(Forecaster):
         fresh = panel.take(slice(n_old, None))
         new = self._completed(new, fresh.replace(series=np.arange(len(fresh), dtype=np.int64)))
         lags = sorted({*old["fit"]["lags"], *new["fit"]["lags"]})
-        widen = direct.widened if self._is_direct else series.widened
-        reach = max(lags, default=0) + max(int(part["fit"]["diff"].max(initial=0)) for part in (old, new))
-        if not self._is_direct:
-            reach = max(part["fit"]["phi"].shape[1] for part in (old, new))
-        parts = [part | {"fit": widen(part["fit"], lags, panel.n_past, reach)} for part in (old, new)]
-        return super()._join(parts[0], parts[1], panel, n_old)
+        if self._is_direct:
+            fits = [direct.widened(part["fit"], lags, panel.n_past) for part in (old, new)]
+        else:
+            order = max(part["fit"]["phi"].shape[1] for part in (old, new))
+            fits = [series.widened(part["fit"], lags, panel.n_past, order) for part in (old, new)]
+        return super()._join(old | {"fit": fits[0]}, new | {"fit": fits[1]}, panel, n_old)
 
     def _keep(self, state: State) -> int | None:
-        direct_reach = max(state["lags"], default=0) + int(state["diff"].max(initial=0))
-        return 64 + 3 * (direct_reach if self._is_direct else state["phi"].shape[1])
+        if self._is_direct:
+            return 64 + max(state["lags"], default=0) + int(state["diff"].max(initial=0))
+        return 64 + 3 * int(state["phi"].shape[1])

@@ -36,7 +36,7 @@ def fit(panel: Panel, groups: Int, candidates: Sequence[Candidate], ridge: Ridge
         m = _shared(panel, groups, transform, lags, own_units).take(index)
         done = fit_lags(panel.take(index), transform, m, lags, ridge, errors=True, by_rows=False)
         write_fit(state, index, panel, candidates[number], union, done, m.centre[:, 0], calm)
-    state["choice"] = best
+    state["choice"], state["calm"] = best, calm
     return state
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from tsforecast.failures import out_of_range
 from tsforecast.forecast import Forecast
 from tsforecast.models.ar.choose import Candidate, Choice, choose
 from tsforecast.models.ar.dynamics import Equation, impulse, recursion
 from tsforecast.models.ar.fit import Fit, Moments, Ridge, fit_lags, moments, tile_rows
 from tsforecast.models.ar.levels import equation, start_window
-from tsforecast.panel import Float, Int, Panel
+from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.rolling import State
 from tsforecast.windows import Tile, normal_widths
 from tsforecast.windows.blocks import in_blocks
@@ -34,6 +35,12 @@ __all__ = [
 ]
 
 
+GROWTH = 10.0
+"""Ranges of its history that a logged equation may leave it by; twice as many are a failure."""
+HALVINGS = 12
+FARTHEST = 1000
+
+
 def fit(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int | None, calm: bool) -> State:
     """State arrays of n series: the equation of each, its coefficients, and what was chosen."""
     union = tuple(sorted({lag for c in candidates for lag in c.lags}))
@@ -52,8 +59,11 @@ def fit(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int | No
         state["choice"][block] = chosen
         if choice is not None:
             _write_mean(state, block, choice)
+        if calm:
+            _calm_growth(state, block, part, h or 1)
 
     in_blocks(len(panel), work)
+    state["calm"] = calm
     return state
 
 
@@ -64,6 +74,37 @@ def _write_mean(state: State, block: Int, choice: Choice) -> None:
     state["weight"][block] = share
     for name, values in choice.equation._asdict().items():
         state[name][block[mixed]] = values[mixed]
+
+
+def _calm_growth(state: State, block: Int, panel: Panel, h: int) -> None:
+    """Draw the drift of logged equations in, where it carries them off within h steps or half their history."""
+    eq = equation_of(state, block)
+    reach = np.clip(panel.lengths // 2, h, max(h, FARTHEST))
+    const, changed = bounded(eq, panel, start_window(eq, panel), None, reach)
+    state["const"][block] = const
+    state["stabilised"][block] |= changed
+
+
+def bounded(eq: Equation, panel: Panel, window: Float, drive: Float | None, reach: Int) -> tuple[Float, Bool]:
+    """Constants (n,) under which logged equations stay within GROWTH ranges for `reach` steps (n,), and which changed.
+
+    Roots say nothing of it: a drift of logs compounds, and a chance one leaves every bound in time. It is halved
+    until it does not, at last dropped.
+    """
+    const, changed = eq.const.copy(), np.zeros(len(panel), dtype=bool)
+    index = np.flatnonzero(eq.log)
+    for _ in range(HALVINGS):
+        if not len(index):
+            return const, changed
+        few = eq.take(index)
+        ahead = None if drive is None else drive[index]
+        point = few.back(recursion(few.phi, const[index], window[index], int(reach[index].max()), ahead))
+        point = np.where(np.arange(point.shape[1]) < reach[index, None], point, point[:, :1])
+        index = index[out_of_range(point, panel.take(index), limit=GROWTH)]
+        const[index] /= 2
+        changed[index] = True
+    const[index] = 0.0
+    return const, changed
 
 
 def with_errors(state: State, panel: Panel, ridge: Ridge) -> State:
@@ -132,6 +173,7 @@ def fit_windows(panel: Panel, cutoffs: Int, form: Candidate, ridge: Ridge, calm:
             before = now
 
     in_blocks(n, work)
+    state["calm"] = calm
     return state
 
 
@@ -192,6 +234,7 @@ def empty_state(panel: Panel, candidates: Sequence[Candidate]) -> State:
     state["diff"] = np.zeros(n, dtype=np.int64)
     state["choice"] = np.zeros(n, dtype=np.int64)
     state["weight"] = np.ones(n)
+    state["calm"] = False
     state["lags"] = list(union)
     return state
 
@@ -228,7 +271,14 @@ def predict(state: State, panel: Panel, h: int, known: Float, levels: Sequence[f
     """Recursive forecasts; intervals from the psi weights, exact on the scale of the recursion."""
     eq = equation_of(state, panel.series)
     ahead, behind = drives(state, panel, h, known)
-    u = recursion(eq.phi, eq.const, start_window(eq, panel, behind), h, ahead)
+    window = start_window(eq, panel, behind)
+    if state["calm"] and eq.log.any():
+        # Farther ahead than the fit was told of: what would fail there is drawn in for this call.
+        first = eq.back(recursion(eq.phi, eq.const, window, h, ahead))
+        wild = np.flatnonzero(eq.log & out_of_range(first, panel))
+        few = None if ahead is None else ahead[wild]
+        eq.const[wild] = bounded(eq.take(wild), panel.take(wild), window[wild], few, np.full(len(wild), h))[0]
+    u = recursion(eq.phi, eq.const, window, h, ahead)
     spread = None
     if levels or (mean_point and eq.log.any()):
         spread = eq.sd[:, None] * np.sqrt(np.cumsum(impulse(eq.phi, h) ** 2, axis=1))
@@ -265,11 +315,11 @@ def simulate(state: State, panel: Panel, h: int, known: Float, draws: Float) -> 
     u = recursion(eq.phi, eq.const, start_window(eq, panel, behind), h, ahead)
     psi = impulse(eq.phi, h)
     shocks = draws * eq.sd[:, None, None]
+    paths = np.empty_like(draws)
     for step in range(h):
         # The response to shocks up to this step: a convolution with the psi weights.
-        u_step = np.einsum("ns,nsp->np", psi[:, : step + 1][:, ::-1], shocks[:, : step + 1])
-        draws[:, step] = u[:, step, None] + u_step
-    return eq.back(draws)
+        paths[:, step] = u[:, step, None] + np.einsum("ns,nsp->np", psi[:, step::-1], shocks[:, : step + 1])
+    return eq.back(paths)
 
 
 def widened(state: State, lags: Sequence[int], n_past: int, reach: int) -> State:

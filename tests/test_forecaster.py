@@ -306,3 +306,31 @@ def test_a_saved_model_judges_and_mends_forecasts_as_before(on_error: Any, tmp_p
     pd.testing.assert_frame_equal(loaded.update(more).predict(9), model.update(more).predict(9), check_exact=True)
     fresh = loaded.update(table(lagged_series(1, 30), ["new"])).predict(3)
     assert fresh["unique_id"].nunique() == len(model.panel_) + 1
+
+
+def test_infinite_columns_are_told_and_left_out() -> None:
+    rng = np.random.default_rng(5)
+    days = pd.date_range("2024-01-01", periods=80)
+    data = pd.DataFrame({"unique_id": "a", "ds": days, "x": rng.normal(size=80)})
+    data["y"] = 2 * data["x"] + rng.normal(size=80)
+    broken, missing = data.copy(), data.copy()
+    broken.loc[7, "x"], missing.loc[7, "x"] = np.inf, np.nan
+    model = AR(2, known=("x",), ridge=0, transform=None)
+    with pytest.warns(tsforecast.DataWarning, match=r"TSF-Y-NONFINITE.*series 'a'; column 'x'; at 2024-01-08"):
+        told = model.fit(broken).coefficients()
+    pd.testing.assert_frame_equal(told, model.fit(missing).coefficients())
+
+
+def test_the_growth_of_logs_is_held() -> None:
+    rng = np.random.default_rng(0)
+    walks = Panel.from_arrays([np.cumsum(rng.normal(size=40) + 0.5) for _ in range(100)])
+    for h in (None, 100):
+        model = AR(transform="log-diff", on_error="skip").fit(walks, h=h)
+        seen = np.isfinite(model.predict(100)["AR"].to_numpy().reshape(100, 100)).all(axis=1)
+        positive = np.array([walks.y[a:b].min() > 0 for a, b in zip(walks.start, walks.stop, strict=True)])
+        assert seen[positive].all()
+    assert model.diagnostics_["stabilised"].any()
+    # What truly grows goes on growing: 3 % a step for 50 steps is a factor of 4.5.
+    grown = Panel.from_arrays([np.exp(0.03 * np.arange(100) + 0.05 * rng.normal(size=100).cumsum()) for _ in range(50)])
+    ahead = AR(transform="log-diff").fit(grown).predict(50)["AR"].to_numpy().reshape(50, 50)[:, -1]
+    assert 3 < np.median(ahead / grown.y[grown.stop - 1]) < 6

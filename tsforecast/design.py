@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from tsforecast import frames
 from tsforecast.calendars.features import features
-from tsforecast.errors import ConfigError, listed
+from tsforecast.errors import SHOWN, ConfigError, DataWarning, Finding, listed
 from tsforecast.panel import Float, Panel
 
 __all__ = ["ahead", "known_only", "prepare"]
@@ -32,7 +33,7 @@ def prepare(panel: Panel, past: Sequence[str], known: Sequence[str], words: Sequ
     names: list[str] = []
     n_past = 0
     for name in (*past, *known):
-        values, labels = expanded(_column(panel, name), name, panel)
+        values, labels = expanded(_finite(_column(panel, name), name, panel), name, panel)
         parts.append(values)
         names += labels
         n_past += len(labels) if name in past else 0
@@ -75,6 +76,23 @@ def expanded(values: Float, name: str, panel: Panel) -> tuple[Float, list[str]]:
     hot = (values[..., None] == np.arange(len(labels))).astype(float)
     hot[np.isnan(values)] = np.nan
     return hot, [f"{name}={label}" for label in labels]
+
+
+def _finite(values: Float, name: str, panel: Panel) -> Float:
+    """A column with infinities as missing values, and a DataWarning that says where they were."""
+    owner, rows = np.repeat(np.arange(len(panel)), panel.lengths), panel.rows
+    bad = np.flatnonzero(np.isinf(values[rows]))
+    if not len(bad):
+        return values
+    for i in np.unique(owner[bad])[:SHOWN]:
+        mine = bad[owner[bad] == i]
+        when = panel.grid[panel.position(rows[mine], owner[mine])][:SHOWN]
+        finding = Finding(
+            "TSF-Y-NONFINITE", "infinite values are taken as missing", series=panel.ids[i], column=name,
+            when=tuple(str(stamp) for stamp in when), count=len(mine), fix="Correct them in the data",
+        )  # fmt: skip
+        warnings.warn(finding.line(), DataWarning, stacklevel=2)
+    return np.where(np.isinf(values), np.nan, values)
 
 
 def _column(panel: Panel, name: str) -> Float:

@@ -107,7 +107,10 @@ class Forecaster(Parameters):
     @property
     def calendar_words(self) -> tuple[str, ...]:
         """Calendar words as a tuple, also where one string was given."""
-        return (self.calendar,) if isinstance(self.calendar, str) else tuple(self.calendar)
+        words = (self.calendar,) if isinstance(self.calendar, str) else tuple(self.calendar)
+        if not all(isinstance(word, str) for word in words):
+            raise ConfigError(f"calendar= takes words such as ('weekday', 'KR'), got {self.calendar!r}")
+        return words
 
     def design(self, panel: Panel) -> Panel:
         """The panel with the columns of this model alone: past, then known, then calendar."""

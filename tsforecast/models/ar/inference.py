@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
 from tsforecast import frames
 from tsforecast.errors import ConfigError, listed
@@ -152,8 +152,10 @@ def summary(state: State, panel: Panel, wanted: object, name: str) -> str:
     lines = ["AR Regression Results".center(width), "=" * width]
     for (a, b), (c, d) in zip(left, right, strict=True):
         lines.append(f"{a:<19}{b:>19}  {c:<19}{d:>19}")
-    lines += ["=" * width, f"{'':<20}{'coef':>12}{'std err':>12}{'t':>11}{'P>|t|':>11}", "-" * width]
-    for term, *row in zip(terms(state, one), estimate, error, t, p, strict=True):
+    heads = ("coef", "std err", "t", "P>|t|", "[0.025", "0.975]")
+    lines += ["=" * width, f"{'':<18}" + "".join(f"{head:>10}" for head in heads), "-" * width]
+    half = stdtrit(max(figures["rows"] - 1 - float(state["freedom"][i]), 1e-9), 0.975) * error
+    for term, *row in zip(terms(state, one), estimate, error, t, p, estimate - half, estimate + half, strict=True):
         if not np.isnan(row[0]):
-            lines.append(f"{term:<20}{row[0]:>12.4f}{row[1]:>12.3f}{row[2]:>11.3f}{row[3]:>11.3f}")
+            lines.append(f"{term:<18}{row[0]:>10.4f}" + "".join(f"{value:>10.3f}" for value in row[1:]))
     return "\n".join([*lines, "=" * width])

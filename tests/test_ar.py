@@ -257,8 +257,8 @@ def test_components_add_up_to_the_forecast() -> None:
         model = AR([1, 2], ridge=0, transform=word, known=("x",), calendar="weekday").fit(table(y[:100], x=x[:100]))
         future = pd.DataFrame({"unique_id": "s000", "ds": pd.date_range("2022-04-11", periods=9), "x": x[100:109]})
         parts = model.components(9, future=future)
-        np.testing.assert_allclose(parts["AR"], model.predict(9, future=future)["AR"], rtol=1e-9)
-        np.testing.assert_allclose(parts.iloc[:, 2:-1].sum(axis=1), parts["AR"], rtol=1e-9)
+        np.testing.assert_allclose(parts["sum"], model.predict(9, future=future)["AR"], rtol=1e-9)
+        np.testing.assert_allclose(parts.iloc[:, 2:-1].sum(axis=1), parts["sum"], rtol=1e-9)
         beta = model.coefficients().set_index("term")["estimate"]["x"]
         moved = x[100:109] if word is None else np.diff(x[99:109])
         np.testing.assert_allclose(parts["x"], beta * moved, rtol=1e-9)
@@ -327,3 +327,27 @@ def test_a_series_not_seen_for_long_is_forecast_from_its_mean() -> None:
     np.testing.assert_allclose(got, const / (1 - sum(phi)), atol=0.02)
     last = AR(0, ridge=0, transform="diff").fit(panel, h=3).predict(3).AR
     np.testing.assert_allclose(last, seen[-1] + np.diff(seen).mean() * np.arange(1, 4), atol=0.02)
+
+
+def test_logs_of_values_that_have_none_are_refused() -> None:
+    y = np.exp(np.random.default_rng(2).normal(size=60))
+    panel = Panel.from_arrays([y, np.where(np.arange(60) == 30, 0.0, y)], ids=["fine", "zero"])
+    with pytest.raises(ConfigError, match="above 0; series zero"):
+        AR(2, transform="log").fit(panel)
+    table = AR(2, transform="log", on_error="fallback").fit(panel).predict(1)
+    assert table["status"].tolist() == ["ok", "fallback"]
+
+
+def test_lags_longer_than_every_series_are_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="reach 5000 rows back, the longest series has 60"):
+        AR(5000).fit(Panel.from_arrays([np.arange(60.0)]))
+
+
+def test_asking_for_intervals_does_not_decide_on_a_forecast() -> None:
+    panel = Panel.from_arrays([np.array([3.0, 5.0]), np.random.default_rng(1).normal(size=50)])
+    model = AR(on_error="fallback").fit(panel)
+    bare, wide = model.predict(2), model.predict(2, levels=[80])
+    pd.testing.assert_frame_equal(bare[["AR", "status"]], wide[["AR", "status"]])
+    half = wide["AR-hi-80"] - wide["AR"]
+    # Two rows tell no residual: the interval of the last value's rule, whose steps have the size 2.
+    np.testing.assert_allclose(half[:2], 1.2815515655446004 * 2 * np.sqrt([1, 2]))

@@ -221,7 +221,7 @@ def test_the_summary_reads_as_the_tables_do() -> None:
     mine = model.coefficients().query("unique_id == 's001'")
     for row in mine.itertuples():
         line = next(line for line in text.splitlines() if line.startswith(f"{row.term} "))
-        assert line.split()[1:] == [f"{row.estimate:.4f}", *(f"{v:.3f}" for v in (row.std_error, row.t, row.p))]
+        assert line.split()[1:5] == [f"{row.estimate:.4f}", *(f"{v:.3f}" for v in (row.std_error, row.t, row.p))]
     assert "s001" in text
     assert f"{model.statistics()['aic'][1]:.1f}" in text
     with pytest.raises(ConfigError, match="s000"):

@@ -17,12 +17,12 @@ def blocks(name: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text("utf-8"), flags=re.S)
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
-def test_the_readme_runs(name: str) -> None:
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md", "docs/evaluation.md"])
+def test_what_the_pages_show_runs(name: str) -> None:
     space: dict[str, object] = {}
     for block in blocks(name):
         exec(block, space)
-    assert "model" in space
+    assert "backtest" in space
 
 
 def test_the_forecaster_of_contributing_keeps_the_contract(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

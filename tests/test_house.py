@@ -17,6 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up: a room imports only from rooms before it in this list.
 ORDER = (
     "errors",
+    "threads",
     "parameters",
     "panel",
     "forecast",

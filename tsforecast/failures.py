@@ -11,7 +11,7 @@ from tsforecast.forecast import STATUSES, Forecast
 from tsforecast.panel import Bool, Float, Panel
 from tsforecast.windows import main_season, seasonal_last, tiles
 
-__all__ = ["check_lengths", "out_of_range", "ranges", "seasonal_stand_in", "settle"]
+__all__ = ["check_lengths", "out_of_range", "ranges", "seasonal_stand_in", "settle", "with_widths"]
 
 RANGE_LIMIT = 20.0
 """A forecast farther from its history than this many of its ranges is a failure (TSF-OUT-RANGE)."""
@@ -85,6 +85,25 @@ def _far(point: Float, extremes: Float, limit: float) -> Bool:
 def seasonal_stand_in(panel: Panel, h: int, levels: Sequence[float]) -> Forecast:
     """The default fallback: seasonal last value at the frequency's main season."""
     return seasonal_last(panel, main_season(panel), h, levels)
+
+
+def with_widths(out: Forecast, panel: Panel, levels: Sequence[float]) -> Forecast:
+    """Intervals that a fit of too few rows cannot tell, as wide as those of the last value's rule.
+
+    Asking for intervals must not decide whether there is a forecast.
+    """
+    if out.lower is None or out.upper is None:
+        return out
+    lacking = np.flatnonzero(np.isnan(out.upper - out.lower).any(axis=(1, 2)) & ~_incomplete(out.point))
+    if not len(lacking):
+        return out
+    rule = seasonal_last(panel.take(lacking), 1, out.point.shape[1], levels)
+    assert rule.upper is not None
+    width = rule.upper - rule.point[..., None]
+    lower, upper = out.lower.copy(), out.upper.copy()
+    lower[lacking] = out.point[lacking][..., None] - width
+    upper[lacking] = out.point[lacking][..., None] + width
+    return out.replace(lower=lower, upper=upper)
 
 
 def settle(

@@ -17,6 +17,7 @@ from tsforecast.intervals import Conformal, checked_levels, groups_of, radius
 from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.parameters import Parameters
 from tsforecast.rolling import Memory, Roll, State, rolled
+from tsforecast.threads import one_blas_thread
 
 __all__ = ["Forecaster"]
 
@@ -118,7 +119,9 @@ class Forecaster(Parameters):
 
     def learn(self, panel: Panel, h: int | None, calibrate: bool = True) -> State:
         """Fitted state of a prepared panel: the family's parameters and, given h, conformal errors."""
-        state: State = {"fit": self._fit(panel, h, Memory(panel, h or 1)), "thin": self._thin(panel)}
+        with one_blas_thread():
+            fit = self._fit(panel, h, Memory(panel, h or 1))
+        state: State = {"fit": fit, "thin": self._thin(panel)}
         if self.conformal is not None and h is not None and calibrate:
             # Each series from its own end, as `predict` will: company may know later days there as well.
             state["errors"] = self._calibrated(panel, self.conformal.origins(panel.last, h), h)
@@ -126,8 +129,9 @@ class Forecaster(Parameters):
 
     def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
         """Fitted state of the spans that end at cutoffs (w, n), window-major; no origin is calibrated twice."""
-        state: State = {"fit": self._fit_windows(panel, cutoffs, h), "thin": self._thin(panel.cut(cutoffs))}
-        state["windows"] = len(cutoffs)
+        with one_blas_thread():
+            fit = self._fit_windows(panel, cutoffs, h)
+        state: State = {"fit": fit, "thin": self._thin(panel.cut(cutoffs)), "windows": len(cutoffs)}
         if self.conformal is not None and calibrate:
             last = np.minimum(cutoffs, panel.last)
             wanted = np.stack([self.conformal.origins(row, h) for row in last])  # (w, c, n)
@@ -153,9 +157,10 @@ class Forecaster(Parameters):
         if levels and recipe is not None:
             width = self._half_widths(state, panel, h, levels, recipe.pool)
             out = out.replace(lower=out.point[..., None] - width, upper=out.point[..., None] + width)
-        if out.lower is not None and out.upper is not None:
-            # An interval that cannot be told is a failure like any other, not a blank beside a point.
-            thin = thin | np.isnan(out.lower).any(axis=(1, 2)) | np.isnan(out.upper).any(axis=(1, 2))
+            # Too few errors for an interval that was asked for: the series fails, not silently by half.
+            thin = thin | np.isnan(width).any(axis=(1, 2))
+        elif levels:
+            out = failures.with_widths(out, panel, levels)
         if thin.any():
             out = out.replace(point=np.where(thin[:, None], np.nan, out.point))
         extremes = state["extremes"][panel.series] if "extremes" in state else None
@@ -296,7 +301,7 @@ class Forecaster(Parameters):
     def _horizon(self, h: int | None) -> int:
         steps = self.h_ if h is None else h
         if steps is None or not _is_count(steps):
-            raise ConfigError(f"{self.name}: say how far to forecast: predict(h=...), a whole number >= 1, got {h!r}")
+            raise ConfigError(f"{self.name}: say how far to forecast: h, a whole number >= 1, got {str(h)[:60]}")
         if self.h_ is not None and steps > self.h_ and ("errors" in self.state_ or self.needs_h):
             raise ConfigError(f"{self.name} was fitted for h={self.h_}; fit(data, h={steps}) reaches farther")
         return int(steps)

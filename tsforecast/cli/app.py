@@ -189,7 +189,12 @@ def schema() -> int:
 
 
 def _location(path: Path | None) -> str | None:
-    return None if path is None else f"{'csv' if path.suffix == '.csv' else 'parquet'}:{path}"
+    if path is None:
+        return None
+    kinds = {".csv": "csv", ".parquet": "parquet", "": "parquet"}
+    if path.suffix not in kinds:
+        raise ConfigError(f"{path}: can write .parquet or .csv, not {path.suffix!r}")
+    return f"{kinds[path.suffix]}:{path}"
 
 
 def _job(

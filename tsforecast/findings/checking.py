@@ -68,6 +68,8 @@ def split(
 
     `fractions` are shares of the distinct times and sum to 1.
     """
+    if isinstance(fractions, str) or not isinstance(fractions, Sequence):
+        raise ConfigError(f"fractions must be a sequence of shares such as (0.6, 0.2, 0.2), got {fractions!r}")
     shares = np.asarray(fractions, dtype=float)
     if len(shares) < 2 or np.any(shares <= 0) or abs(shares.sum() - 1) > 1e-9:
         raise ConfigError(f"fractions must be at least two positive shares that sum to 1, got {tuple(fractions)}")

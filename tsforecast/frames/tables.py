@@ -130,13 +130,16 @@ def _times(column: nw.Series[Any], name: str) -> Times:
 
 
 def _demand(frame: nw.DataFrame[Any], wanted: Sequence[str]) -> None:
-    for name in wanted:
-        if name not in frame.columns:
-            there = [str(column) for column in frame.columns]
-            lowered = {column.lower(): column for column in there}
-            near = get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
-            hint = f"; did you mean {lowered[near[0]]!r}?" if near else ""
-            raise ConfigError(f"the table has no column {name!r}{hint} (columns: {', '.join(there) or 'none'})")
+    lacking = [name for name in wanted if name not in frame.columns]
+    if not lacking:
+        return
+    there = [str(column) for column in frame.columns]
+    lowered = {column.lower(): column for column in there}
+    near = get_close_matches(lacking[0].lower(), list(lowered), n=1, cutoff=0.6)
+    hint = f"; did you mean {lowered[near[0]]!r}?" if near else ""
+    other = ". Other names: Panel.from_table(df, id=..., time=..., target=...)" if not near else ""
+    names = " or ".join(repr(name) for name in lacking)
+    raise ConfigError(f"the table has no column {names}{hint} (columns: {', '.join(there) or 'none'}){other}")
 
 
 def _others(

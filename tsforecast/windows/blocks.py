@@ -26,6 +26,7 @@ def in_blocks(n: int, work: Callable[[Int], None]) -> None:
     """
     workers = max(1, min(_threads(), n // SMALL))
     # As many blocks for every worker, or one would wait for the other.
+    # Within a block all systems are small.
     blocks = np.array_split(np.arange(n), workers * -(-n // (workers * BLOCK)) or 1)
     if workers == 1:
         for block in blocks:

@@ -102,8 +102,8 @@ def diagnostics(state: State, panel: Panel) -> Any:
     return frames.rows_table(panel, np.arange(len(panel)), None, table)
 
 
-def components(state: State, panel: Panel, times: NDArray[Any], known: Float, name: str) -> Any:
-    """Long table: id, time, const, lags, one column a known or calendar term, `name`; they add up to `name`.
+def components(state: State, panel: Panel, times: NDArray[Any], known: Float) -> Any:
+    """Long table: id, time, const, lags, one column a known or calendar term, sum; they add up to `sum`.
 
     Values are those of the recursion, on logs where the series is logged; with a differenced target a term's share
     is that of its differences.
@@ -127,7 +127,7 @@ def components(state: State, panel: Panel, times: NDArray[Any], known: Float, na
         )
         share, _ = drives(state, only, h, alone)
         table[term] = share.reshape(-1) if share is not None else np.zeros(len(owner))
-    table[name] = (track[:, order:] + eq.centre[:, None]).reshape(-1)
+    table["sum"] = (track[:, order:] + eq.centre[:, None]).reshape(-1)
     return frames.rows_table(panel, owner, times.reshape(-1), table)
 
 
@@ -135,6 +135,8 @@ def summary(state: State, panel: Panel, wanted: object, name: str) -> str:
     """Text of one series' regression: what was fitted, how well, and a row a coefficient."""
     if wanted is None and len(panel) == 1:
         wanted = panel.ids[0]
+    if wanted is None:
+        raise ConfigError(f"say which of the {len(panel)} series: summary(id); there are {listed(panel.ids)}")
     found = np.nonzero(panel.ids == wanted)[0]
     if not len(found):
         raise ConfigError(f"no series {wanted!r}; there are {listed(panel.ids)}")

@@ -11,11 +11,12 @@ import numpy as np
 
 from tsforecast import frames
 from tsforecast.errors import ConfigError, listed
+from tsforecast.failures import ranges
 from tsforecast.forecast import Forecast
 from tsforecast.forecaster import Forecaster
 from tsforecast.models.ar import direct, inference, pooled, series
 from tsforecast.models.ar.choose import Candidate
-from tsforecast.panel import Float, Int, Panel, seasons
+from tsforecast.panel import Bool, Float, Int, Panel, seasons
 from tsforecast.rolling import Roll, State
 from tsforecast.windows.plan import Transform, lag_sets, parse_lags, parse_transform, usual_horizon
 
@@ -80,7 +81,7 @@ class AR(Forecaster):
         """Table of what constant, lags, known and calendar columns add to each forecast, on logs where it is logged."""
         state, panel, steps = self._recursive("components()"), self._ready(), self._horizon(h)
         times = frames.future_times(panel, steps, future=future)
-        return inference.components(state, panel, times, self._known_ahead(steps, future), self.name)
+        return inference.components(state, panel, times, self._known_ahead(steps, future))
 
     def _recursive(self, what: str) -> State:
         panel = self._ready()
@@ -153,6 +154,26 @@ class AR(Forecaster):
         if not all(isinstance(season, int) and season >= 1 for season in self._seasons(panel)):
             raise ConfigError(f"season must be a whole number of rows >= 1, or several, got {self.season!r}")
         self._candidates(panel)
+        if not isinstance(self.lags, str) and len(panel):
+            reach, longest = max(parse_lags(self.lags), default=0), int(panel.lengths.max())
+            if reach >= longest > 0 and self.on_error == "raise":
+                raise ConfigError(f"lags reach {reach} rows back, the longest series has {longest} rows")
+        if self.transform not in ("auto", None) and "log" in self.transform and self.on_error == "raise":
+            self._refuse_unlogged(panel)
+
+    def _refuse_unlogged(self, panel: Panel) -> None:
+        low = ranges(panel)[:, 0] <= 0
+        if low.any():
+            raise ConfigError(
+                f"transform={self.transform!r} needs values above 0; series {listed(panel.ids[low])} have others: "
+                'transform="auto" takes logs where they exist'
+            )
+
+    def _thin(self, panel: Panel) -> Bool:
+        thin = super()._thin(panel)
+        if self.transform in ("auto", None) or "log" not in self.transform:
+            return thin
+        return thin | (ranges(panel)[:, 0] <= 0)
 
     def _rows_needed(self, panel: Panel) -> int:
         if isinstance(self.lags, str) or self.ridge != 0 or self.scope != "series":

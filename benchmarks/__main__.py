@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from benchmarks import doors, imports, lag_models, memory
+from benchmarks import accuracy, doors, imports, lag_models, memory
 from benchmarks.row import Row, table
 
-GROUPS = (imports.rows, doors.rows, lag_models.rows, memory.rows)
+GROUPS = (imports.rows, doors.rows, lag_models.rows, memory.rows, accuracy.rows)
 
 
 def main(words: Sequence[str]) -> None:

@@ -62,7 +62,7 @@ def ran(folder: Path, data: pd.DataFrame, text: str = SMALL) -> tuple:
         ('[data]\nsource = "csv:x"', "the job needs the key 'horizon'"),
         ('horizon = 3\n[data]\nid = "x"', "line 2: [data] needs the key 'source'"),
         ('horizon = 3\nlevels = [0.8]\n[data]\nsource = "csv:x"', "line 2: levels = [0.8]: levels are per cent"),
-        ('horizon = 3\n[data]\nsource = "sales.csv"', "write scheme:path, for example parquet:data/sales.parquet"),
+        ('horizon = 3\n[data]\nsource = "sales"', "write scheme:path, for example parquet:data/sales.parquet"),
         ('horizon = 3\n[data]\nsource = "duckdb:x?table=y"', "line 3: duckdb: is not in this version"),
         (BASE + '[output]\nforecasts = "postgresql:f"', "line 5: postgresql: is not in"),
         (BASE + '[select]\nbaseline = "AR"', "line 4: select (choosing a champion"),
@@ -452,3 +452,8 @@ def test_no_key_is_accepted_and_ignored() -> None:
     schema = Job.model_json_schema()
     keys = set(schema["properties"]) | {key for part in schema["$defs"].values() for key in part["properties"]}
     assert keys - {"lang", "engine"} <= names  # these two have one value, which the parser enforces
+
+
+def test_a_bare_path_takes_the_scheme_of_its_ending() -> None:
+    job = Job.model_validate({"horizon": 3, "data": {"source": "sales.csv", "save_clean": "out/clean.parquet"}})
+    assert (job.data.source, job.data.save_clean) == ("csv:sales.csv", "parquet:out/clean.parquet")

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 __all__ = ["BacktestKeys", "DataKeys", "Job", "JoinKeys", "ModelKeys", "OutputKeys", "RunKeys"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Level = Annotated[float, Field(gt=0, lt=100)]
-Location = Annotated[str, Field(pattern=r"^[a-z0-9]+:.+")]
+
+
+def _with_scheme(value: object) -> object:
+    """A bare path by the scheme of its ending: out/clean.parquet is parquet:out/clean.parquet."""
+    if isinstance(value, str) and not re.match(r"^[a-z0-9]+:", value):
+        ending = value.rpartition(".")[2]
+        return f"{ending}:{value}" if ending in ("csv", "parquet") else value
+    return value
+
+
+Location = Annotated[str, BeforeValidator(_with_scheme), Field(pattern=r"^[a-z0-9]+:.+")]
 
 
 class Keys(BaseModel):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from builders import lag_table, lagged_series, table
 from scipy.stats import norm
 from sklearn.linear_model import Ridge
@@ -151,4 +152,19 @@ def test_a_direct_model_needs_its_horizon_and_keeps_to_it() -> None:
         model.predict(5)
     assert model.predict(2)["AR"].tolist() == model.predict(4)["AR"][:2].tolist()
     with pytest.raises(ConfigError, match="recursive"):
-        model.coefficients()
+        model.statistics()
+
+
+def test_coefficients_of_each_step_are_those_of_ols() -> None:
+    y, x = lagged_series(2, 150, seed=5, level=20.0)
+    w = np.random.default_rng(6).normal(size=150)
+    model = direct([1, 3], past=("x",), known=("w",)).fit(table(y, x=100 * x, w=w), h=2)
+    found = model.coefficients()
+    for step in (1, 2):
+        rows, target = lag_table(y, [1, 3], past=(100 * x,), lead=step)
+        ahead = w[len(w) - len(target) :]
+        ols = sm.OLS(target, np.column_stack([rows, ahead])).fit()
+        mine = found[found["step"] == step]
+        assert mine["term"].tolist() == ["y.L1", "y.L3", "x.L1", "x.L3", "w"]
+        np.testing.assert_allclose(mine["estimate"], ols.params[1:], rtol=1e-8)
+        np.testing.assert_allclose(mine["std_error"], ols.bse[1:], rtol=1e-8)

@@ -15,7 +15,7 @@ from tsforecast.rolling import State
 from tsforecast.windows import Tile, normal_widths, tiles
 from tsforecast.windows.moments import explicit_moments, lag_design
 from tsforecast.windows.plan import Transform
-from tsforecast.windows.solve import centred, effective, exact, gcv_ridge, least_squares
+from tsforecast.windows.solve import centred, effective, exact, gcv_ridge, least_squares, spread
 
 __all__ = ["fit", "predict"]
 
@@ -29,6 +29,7 @@ def fit(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int) -> 
         "coef": np.zeros((n, h, width)),
         "const": np.full((n, h), np.nan),
         "sd": np.full((n, h), np.nan),
+        "error": np.full((n, h, width), np.nan),
         "centre": np.zeros((n, 1 + panel.columns.shape[1])),
         "scale": np.ones((n, 1 + panel.columns.shape[1])),
         "log": np.zeros(n, dtype=bool),
@@ -45,12 +46,13 @@ def fit(panel: Panel, candidates: Sequence[Candidate], ridge: Ridge, h: int) -> 
 
 
 class Answers(NamedTuple):
-    """Rows of a tile; coefficients (s, h, c), constants and residual variances (s, h); one-step scores (s,)."""
+    """Rows of a tile; coefficients and their errors (s, h, c), constants and residual variances (s, h), score (s,)."""
 
     rows: Rows
     coef: Float
     const: Float
     variance: Float
+    error: Float
     score: Float
 
 
@@ -65,10 +67,10 @@ def tile_answers(panel: Panel, tile: Tile, candidate: Candidate, ridge: Ridge, h
             _solve(z, candidate.lags, rows, _moved(rows.known, step), [targets[step - 1]], ridge)
             for step in range(1, h + 1)
         ]
-        coef, const, variance, score = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+        coef, const, variance, error, score = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
     else:
-        coef, const, variance, score = _solve(z, candidate.lags, rows, rows.known, targets, ridge)
-    return Answers(rows, coef, const, variance, score[:, 0] + 2 * np.log(rows.scale[:, 0]) + 2 * rows.log_mean)
+        coef, const, variance, error, score = _solve(z, candidate.lags, rows, rows.known, targets, ridge)
+    return Answers(rows, coef, const, variance, error, score[:, 0] + 2 * np.log(rows.scale[:, 0]) + 2 * rows.log_mean)
 
 
 def _moved(x: Float, step: int) -> Float:
@@ -95,8 +97,8 @@ def _target(z: Float, diff: int, step: int) -> Float:
 
 def _solve(
     z: Float, lags: Sequence[int], rows: Rows, known: Float, targets: Sequence[Float], ridge: Ridge
-) -> tuple[Float, Float, Float, Float]:
-    """Coefficients (s, r, c), constants, variances and log GCV scores (s, r) of r targets on one set of rows."""
+) -> tuple[Float, Float, Float, Float, Float]:
+    """Coefficients (s, r, c), constants, variances, standard errors (s, r, c), log GCV scores (s, r) of r targets."""
     x, whole = lag_design(z, lags, rows.past, known)
     y = np.stack(targets, axis=2)
     m, used = explicit_moments(x, whole, y, rows.weights)
@@ -108,11 +110,13 @@ def _solve(
     if ridge == "auto":
         parts = [gcv_ridge(gram, cross[..., r], power[:, r, r], count) for r in range(len(targets))]
         coef = np.stack([part[0] for part in parts], axis=2)
+        shares = np.stack([np.einsum("nkk->nk", spread(gram, part[1])) for part in parts], axis=1)
         freedom = np.stack([part[2] for part in parts], axis=1)
     else:
         penalty = np.full(len(gram), float(ridge))
         coef, weak = least_squares(gram, cross, penalty)
         freedom[:] = effective(gram, penalty)[:, None]
+        shares = np.repeat(np.einsum("nkk->nk", spread(gram, penalty))[:, None], len(targets), axis=1)
         if weak.any() and ridge == 0:
             use = whole * np.isfinite(y).all(axis=2) * (1.0 if rows.weights is None else rows.weights)
             for r in range(len(targets)):
@@ -126,7 +130,9 @@ def _solve(
     with np.errstate(divide="ignore"):
         score = np.log(np.where(spare > 0, count[:, None] * left / room**2, np.inf))
     const = np.where(count[:, None] > 0, const, np.nan)
-    return np.swapaxes(coef, 1, 2), const, np.where(spare > 0, left / room, np.nan), score
+    variance = np.where(spare > 0, left / room, np.nan)
+    error = np.sqrt(np.maximum(shares, 0.0) * variance[:, :, None])
+    return np.swapaxes(coef, 1, 2), const, variance, error, score
 
 
 def _try(
@@ -144,6 +150,8 @@ def _try(
     best[to] = score[of]
     state["coef"][to] = 0.0
     state["coef"][to[:, None], :, place] = np.moveaxis(answers.coef[of], 2, 1)
+    state["error"][to] = np.nan
+    state["error"][to[:, None], :, place] = np.moveaxis(answers.error[of], 2, 1)
     state["const"][to] = answers.const[of]
     state["sd"][to] = np.sqrt(answers.variance[of])
     state["centre"][to], state["scale"][to] = answers.rows.centre[of], answers.rows.scale[of]
@@ -229,5 +237,6 @@ def widened(state: State, lags: Sequence[int], n_past: int) -> State:
     column = [c * len(lags) + lags.index(lag) for c in range(1 + n_past) for lag in old]
     column += range(len(lags) * (1 + n_past), len(lags) * (1 + n_past) + known)
     coef = np.zeros((*state["coef"].shape[:2], len(lags) * (1 + n_past) + known))
-    coef[:, :, column] = state["coef"]
-    return state | {"coef": coef, "lags": list(lags)}
+    error = np.full(coef.shape, np.nan)
+    coef[:, :, column], error[:, :, column] = state["coef"], state["error"]
+    return state | {"coef": coef, "error": error, "lags": list(lags)}

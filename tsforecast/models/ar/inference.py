@@ -16,7 +16,7 @@ from tsforecast.panel import Float, Panel
 from tsforecast.rolling import State
 from tsforecast.windows.plan import Transform
 
-__all__ = ["coefficients", "components", "diagnostics", "statistics", "summary"]
+__all__ = ["coefficients", "components", "diagnostics", "direct_coefficients", "statistics", "summary"]
 
 
 def terms(state: State, panel: Panel) -> list[str]:
@@ -40,6 +40,28 @@ def coefficients(state: State, panel: Panel) -> Any:
         "p": p[there],
     }
     return frames.rows_table(panel, owner, None, table)
+
+
+def direct_coefficients(state: State, panel: Panel) -> Any:
+    """Long table of a direct model: id, step, term, estimate, std_error, t, but for terms a series did not take."""
+    index, names = panel.series, terms(state, panel)[1:]
+    p, width = panel.n_past, len(state["lags"])
+    owner = [0] * width + [1 + c for c in range(p) for _ in range(width)]
+    owner += range(1 + p, 1 + p + len(panel.known_names))
+    # Fitted on centred, scaled values: back to the units of the columns.
+    scale = state["scale"][index]
+    unit = (scale[:, :1] / scale[:, owner])[:, None, :]
+    estimate, error = state["coef"][index] * unit, state["error"][index] * unit
+    series, step, term = np.nonzero(~np.isnan(error))
+    table = {
+        "step": step + 1,
+        "term": np.array(names, dtype=object)[term],
+        "estimate": estimate[series, step, term],
+        "std_error": error[series, step, term],
+    }
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table["t"] = table["estimate"] / table["std_error"]
+    return frames.rows_table(panel, series, None, table)
 
 
 def _tests(state: State, panel: Panel) -> tuple[Float, Float, Float, Float]:

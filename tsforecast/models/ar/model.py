@@ -66,7 +66,13 @@ class AR(Forecaster):
         return inference.diagnostics(self._recursive("diagnostics_"), self._ready())
 
     def coefficients(self) -> Any:
-        """Table, a row a coefficient: id, term, estimate, standard error, t, p, on the transformed target's scale."""
+        """Table, a row a coefficient: id, term, estimate, std_error, t, p, on the transformed target's scale.
+
+        A direct model has them for each `step` ahead, without the constant and p.
+        """
+        if self._is_direct:
+            panel = self._ready()
+            return inference.direct_coefficients(self.state_["fit"], panel)
         return inference.coefficients(self._recursive("coefficients()"), self._ready())
 
     def statistics(self) -> Any:

@@ -39,7 +39,7 @@ def prepare(panel: Panel, past: Sequence[str], known: Sequence[str], words: Sequ
         n_past += len(labels) if name in past else 0
     if words:
         values, labels_ = features(panel.grid, tuple(words), freq=panel.freq, tz=panel.tz)
-        owner = np.repeat(np.arange(len(panel)), panel.lengths)
+        owner = panel.owner
         rows = panel.rows
         block = np.full((len(panel.y), values.shape[1]), np.nan)
         block[rows] = values[panel.position(rows, owner)]
@@ -80,7 +80,7 @@ def expanded(values: Float, name: str, panel: Panel) -> tuple[Float, list[str]]:
 
 def _finite(values: Float, name: str, panel: Panel) -> Float:
     """A column with infinities as missing values, and a DataWarning that says where they were."""
-    owner, rows = np.repeat(np.arange(len(panel)), panel.lengths), panel.rows
+    owner, rows = panel.owner, panel.rows
     bad = np.flatnonzero(np.isinf(values[rows]))
     if not len(bad):
         return values

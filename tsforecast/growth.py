@@ -50,7 +50,7 @@ def extended(old: Panel, new: Panel, revised: Literal["raise", "replace"]) -> tu
     p = len(grid)
     keys, rows = [], []
     for panel in (old, new):
-        owner = np.repeat(np.arange(len(panel)), panel.lengths)
+        owner = panel.owner
         inside = panel.rows
         at = np.searchsorted(grid, panel.grid[panel.position(inside, owner)])
         mine = np.array([place[name] for name in panel.ids], dtype=np.int64)
@@ -226,9 +226,8 @@ def plain(value: Any) -> Any:
 def panel_state(panel: Panel) -> dict[str, Any]:
     """The rows of the spans alone, as named arrays."""
     lengths = panel.lengths
-    owner = np.repeat(np.arange(len(panel)), lengths)
     rows = panel.rows
-    position = panel.position(rows, owner)
+    position = panel.position(rows, panel.owner)
     low = int(position.min(initial=len(panel.grid) - 1)) if len(rows) else 0
     grid = panel.grid[low:]
     ids = panel.ids

@@ -195,6 +195,12 @@ class Panel:
         return rows
 
     @property
+    def owner(self) -> Int:
+        """Series of each of `rows`."""
+        owner: Int = np.repeat(np.arange(len(self)), self.lengths)
+        return owner
+
+    @property
     def known_names(self) -> tuple[str, ...]:
         """Names of the columns known for the future."""
         return self.column_names[self.n_past :]

@@ -92,7 +92,7 @@ def fitted(model: Member, panel: Panel) -> Any:
         point = model._predict(model.state_["fit"], spans, 1, known[spans.stop][:, None, :], ()).point[:, 0]
         value[spans.stop] = np.clip(point, *_bounds(model))
     rows = panel.rows
-    owner = np.repeat(np.arange(len(panel)), panel.lengths)
+    owner = panel.owner
     columns = {
         panel.names.target: panel.y[rows],
         model.name: value[rows],

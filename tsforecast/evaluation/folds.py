@@ -71,10 +71,8 @@ def fold_rolled(model: Forecaster, design: Panel, fold: Int) -> Rolled:
 
 def _positions(panel: Panel) -> Int:
     """Grid position of every row of the block (N,); rows outside all spans take position 0."""
-    owner = np.repeat(np.arange(len(panel)), panel.lengths)
-    rows = np.arange(len(owner)) + np.repeat(panel.start - (np.cumsum(panel.lengths) - panel.lengths), panel.lengths)
     place = np.zeros(len(panel.y), dtype=np.int64)
-    place[rows] = panel.position(rows, owner)
+    place[panel.rows] = panel.position(panel.rows, panel.owner)
     return place
 
 

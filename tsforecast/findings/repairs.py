@@ -25,9 +25,7 @@ class Outliers(NamedTuple):
 def owners(panel: Panel) -> Int:
     """Series of each block row (N,), -1 for rows of none."""
     owner = np.full(len(panel.y), -1, dtype=np.int64)
-    lengths = panel.lengths
-    rows = np.repeat(panel.start - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-    owner[rows] = np.repeat(np.arange(len(panel)), lengths)
+    owner[panel.rows] = panel.owner
     return owner
 
 

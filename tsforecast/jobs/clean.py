@@ -15,7 +15,7 @@ __all__ = ["clean_table"]
 
 def clean_table(panel: Panel) -> pd.DataFrame:
     """Long table of a panel: id, time, target and the columns, text as text; `excluded` where rows are masked."""
-    owner = np.repeat(np.arange(len(panel)), panel.lengths)
+    owner = panel.owner
     rows = panel.rows
     values: dict[str, Any] = {panel.names.target: panel.y[rows]}
     for place, name in enumerate(panel.column_names):

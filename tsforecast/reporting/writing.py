@@ -174,11 +174,8 @@ def _by_horizon(result: Backtest, order: Sequence[str]) -> Chart | None:
 def _series(
     panel: Panel, result: Backtest | None, forecasts: pd.DataFrame | None, order: Sequence[str]
 ) -> tuple[Chart, ...]:
-    owner = np.repeat(np.arange(len(panel)), panel.lengths)
-    spans = (
-        panel.start[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(panel.lengths) - panel.lengths, panel.lengths)
-    )
-    size = np.abs(panel.y[spans])
+    owner = panel.owner
+    size = np.abs(panel.y[panel.rows])
     there = np.isfinite(size)
     count = np.bincount(owner[there], minlength=len(panel))
     total = np.bincount(owner[there], size[there], minlength=len(panel))

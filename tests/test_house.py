@@ -61,6 +61,7 @@ ONLY_IN = {
     "pydantic": {"jobs"},
 }
 OPTIONAL = ("jinja2", "plotly", "polars", "prophet", "pyarrow", "pydantic", "rich", "sklearn", "statsmodels")
+ALLOWED = {("pandas", "tsforecast/models/prophet/stan.py")}  # prophet itself takes and gives tables
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "yaml", "cloudpickle"}
 
@@ -169,7 +170,9 @@ def test_heavy_packages_stay_in_their_room(package: str) -> None:
         f"{name(path)}:{line}: imports {target}"
         for path in FILES
         for target, line in imported(path)
-        if target.partition(".")[0] == package and room(path) not in ONLY_IN[package]
+        if target.partition(".")[0] == package
+        and room(path) not in ONLY_IN[package]
+        and (package, name(path)) not in ALLOWED
     ]
     assert not wrong, "\n".join(wrong)
 

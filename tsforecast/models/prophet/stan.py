@@ -13,6 +13,7 @@ import re
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -264,7 +265,9 @@ def _read(text: str) -> Any:
 @contextmanager
 def _alone() -> Iterator[str]:
     """Prophet to oneself: quiet, one BLAS thread, numpy's generator given back as it was; an own folder for files."""
-    with _ALONE, tempfile.TemporaryDirectory(prefix="tsforecast-") as folder, one_blas_thread():
+    folder_of_its_own = tempfile.TemporaryDirectory(prefix="tsforecast-")
+    with _ALONE, folder_of_its_own as folder, one_blas_thread(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # prophet's use of pandas, of which the caller can change nothing
         loggers = [logging.getLogger(name) for name in _LOGGERS]
         before = [logger.disabled for logger in loggers]
         state = np.random.get_state()  # noqa: NPY002 - prophet's, and perhaps the caller's

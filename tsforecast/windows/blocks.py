@@ -10,7 +10,7 @@ import numpy as np
 
 from tsforecast.panel import Int
 
-__all__ = ["BLOCK", "in_blocks"]
+__all__ = ["BLOCK", "in_blocks", "side_by_side"]
 
 BLOCK = 5000
 """Series worked on between two allocations: bounds memory. Blocks are independent, so neither their size nor the
@@ -20,20 +20,26 @@ SMALL = 16
 
 
 def in_blocks(n: int, work: Callable[[Int], None]) -> None:
-    """Run `work` on the numbers of consecutive series, on as many threads as TSFORECAST_THREADS or the machine allows.
-
-    Array operations let other threads run, so two cores are worth having; the first exception is raised.
-    """
+    """Run `work` on the numbers of consecutive series, on as many threads as TSFORECAST_THREADS or the cores allow."""
     workers = max(1, min(_threads(), n // SMALL))
     # As many blocks for every worker, or one would wait for the other.
     # Within a block all systems are small.
     blocks = np.array_split(np.arange(n), workers * -(-n // (workers * BLOCK)) or 1)
-    if workers == 1:
-        for block in blocks:
-            work(block)
+    side_by_side(len(blocks), lambda i: work(blocks[i]), workers)
+
+
+def side_by_side(tasks: int, work: Callable[[int], None], workers: int | None = None) -> None:
+    """Run `work` on 0 ... tasks - 1, on `workers` threads (all that may be used, if not said).
+
+    Array operations let other threads run, so two cores are worth having; the first exception is raised.
+    """
+    threads = min(workers or _threads(), tasks)
+    if threads <= 1:
+        for task in range(tasks):
+            work(task)
         return
-    with ThreadPoolExecutor(workers) as pool:
-        for done in [pool.submit(work, block) for block in blocks]:
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work, task) for task in range(tasks)]:
             done.result()
 
 

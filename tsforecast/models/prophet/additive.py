@@ -20,7 +20,7 @@ __all__ = ["Mode", "Normal", "solve", "variance_of"]
 CLOSE = 1e-11
 """How far the logarithm of the variance may be from its fixed point."""
 LOWEST = 1e-15
-"""Share of the target's mean square below which a variance is taken for zero: no proper mode was met on the way down."""
+"""Share of the mean square below which a variance is taken for zero: no proper mode was met on the way down."""
 ROUNDS = 100
 
 

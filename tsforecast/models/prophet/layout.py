@@ -1,0 +1,205 @@
+"""From a panel to what Prophet's model calls its history: which rows, which scale, which changepoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tsforecast.models.prophet.moments import BLOCK, Changes
+from tsforecast.panel import Bool, Float, Int, Panel
+
+__all__ = ["DAY", "Facts", "Unit", "changepoints", "explicit", "facts", "units"]
+
+DAY = 86_400_000_000
+"""Microseconds."""
+CELLS = 1_200_000
+"""Values of column sums held at once by one worker."""
+SERIES = 128
+"""Series worked on at once: enough for the batch, few enough that a thread more has work too."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unit:
+    """Some series that are worked on together, (s, L) from their first observed rows on, L a multiple of BLOCK.
+
+    rows (s, L) of the block, their grid positions (s, L), observed (s, L), weight (s, L), y (s, L) less its first value
+    `base` (s,), 0 where not observed, start (s,) microseconds and tau (s, L) days since then; source (s,) numbers the column sums that a series uses and
+    `chief` (x,) is the series that stands for each; spans (b,) numbers the panel's spans, series (b,) whose they are,
+    last (b,) their last observed row counted from the first.
+    """
+
+    rows: Int
+    position: Int
+    observed: Bool
+    weight: Float
+    y: Float
+    base: Float
+    start: Int
+    tau: Float
+    source: Int
+    chief: Int
+    spans: Int
+    series: Int
+    last: Int
+
+    def take(self, index: Int) -> Unit:
+        """Some of the spans."""
+        return replace(self, spans=self.spans[index], series=self.series[index], last=self.last[index])
+
+
+def units(panel: Panel, width: int, row_columns: bool) -> Iterator[Unit]:
+    """The spans of a panel that hold an observed row, in units bounded in memory for `width` columns.
+
+    Series without gaps that begin on the same grid position share their column sums, unless rows have columns of
+    their own.
+    """
+    seen = np.isfinite(panel.y) & np.isfinite(panel.columns).all(axis=1)
+    if panel.weights is not None:
+        seen &= panel.weights > 0
+    n_rows = len(seen)
+    index = np.arange(n_rows)
+    after = np.minimum.accumulate(np.where(seen, index, n_rows)[::-1])[::-1] if n_rows else index
+    before = np.maximum.accumulate(np.where(seen, index, -1)) if n_rows else index
+    begin = np.append(after, n_rows)[panel.start]
+    kept = np.flatnonzero((begin < panel.stop) & (panel.stop > panel.start))
+    if not len(kept):
+        return
+    first, of_span = np.unique(begin[kept], return_inverse=True)
+    last = before[panel.stop[kept] - 1]
+    final = np.zeros(len(first), dtype=np.int64)
+    np.maximum.at(final, of_span, last)
+    count = np.concatenate([[0], np.cumsum(seen)])
+    clean = count[final + 1] - count[first] == final + 1 - first
+    if row_columns or panel.at is not None or panel.weights is not None:
+        clean[:] = False
+    offset = np.zeros(len(first), dtype=np.int64)
+    offset[of_span] = panel.offset[kept]
+    key = np.where(clean, first + offset, -1 - np.arange(len(first)))
+    length = -(-(final + 1 - first) // BLOCK) * BLOCK
+    order = np.lexsort((key, length))
+    spans_of = np.bincount(of_span, minlength=len(first))
+    for chosen in _packed(order, key, length, spans_of, width):
+        number = np.full(len(first), -1, dtype=np.int64)
+        number[chosen] = np.arange(len(chosen))
+        mine = np.flatnonzero(number[of_span] >= 0)
+        series = number[of_span[mine]]
+        yield _unit(panel, seen, first[chosen], final[chosen], offset[chosen], key[chosen], kept[mine], series,
+                    last[mine] - first[of_span[mine]])  # fmt: skip
+
+
+def _packed(order: Int, key: Int, length: Int, spans: Int, width: int) -> Iterator[Int]:
+    """Series in groups of bounded size: of column sums, of series, of systems to solve."""
+    group: list[int] = []
+    keys: set[int] = set()
+    held = 0
+    for i in order:
+        more = 0 if int(key[i]) in keys else int(length[i]) * (width + 1)
+        full = (len(keys) + 1) * int(length[i]) * (width + 1) > CELLS if more else False
+        if group and (full or len(group) >= SERIES or held + spans[i] > 8 * SERIES):
+            yield np.array(group)
+            group, keys, held = [], set(), 0
+        group.append(int(i))
+        keys.add(int(key[i]))
+        held += int(spans[i])
+    if group:
+        yield np.array(group)
+
+
+def _unit(
+    panel: Panel, seen: Bool, first: Int, final: Int, offset: Int, key: Int, spans: Int, series: Int, last: Int
+) -> Unit:
+    length = -(-int((final + 1 - first).max()) // BLOCK) * BLOCK
+    rows = first[:, None] + np.arange(length)
+    inside = rows <= final[:, None]
+    rows = np.where(inside, rows, final[:, None])
+    observed = seen[rows] & inside
+    base = panel.y[first]
+    y = np.where(observed, panel.y[rows] - base[:, None], 0.0)
+    position = rows + offset[:, None] if panel.at is None else panel.at[rows]
+    stamps = panel.grid[position].astype("datetime64[us]").astype(np.int64)
+    _, chief, source = np.unique(key, return_index=True, return_inverse=True)
+    weight = observed.astype(float)
+    if panel.weights is not None:
+        weight *= np.where(observed, panel.weights[rows], 0.0)
+    start = stamps[:, 0]
+    return Unit(
+        rows,
+        position,
+        observed,
+        weight,
+        y,
+        base,
+        start,
+        (stamps - start[:, None]) / DAY,
+        source,
+        chief,
+        spans,
+        series,
+        last,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """Of each span (b,): observed rows, days from first to last, lowest and highest target, largest absolute one,
+    shortest step in days.
+    """
+
+    count: Int
+    unit: Float
+    low: Float
+    high: Float
+    top: Float
+    step: Float
+
+
+def facts(unit: Unit) -> Facts:
+    """What the rows up to each span's last one say."""
+    y = unit.y + unit.base[:, None]
+    s, last = unit.series, unit.last
+    gaps = np.full(y.shape, np.inf)
+    if unit.observed.all():
+        gaps[:, 1:] = np.diff(unit.tau, axis=1)
+    else:
+        earlier = np.maximum.accumulate(np.where(unit.observed, unit.tau, -np.inf), axis=1)
+        gaps[:, 1:] = np.where(unit.observed[:, 1:], unit.tau[:, 1:] - earlier[:, :-1], np.inf)
+    low = np.minimum.accumulate(np.where(unit.observed, y, np.inf), axis=1)[s, last]
+    high = np.maximum.accumulate(np.where(unit.observed, y, -np.inf), axis=1)[s, last]
+    return Facts(
+        count=np.cumsum(unit.observed, axis=1)[s, last],
+        unit=unit.tau[s, last],
+        low=low,
+        high=high,
+        top=np.maximum(np.abs(low), np.abs(high)),
+        step=np.minimum.accumulate(gaps, axis=1)[s, last],
+    )
+
+
+def changepoints(unit: Unit, facts: Facts, number: int, share: float) -> tuple[Int, Float, Int]:
+    """Rows (b, S), days (b, S) and their number (b,): evenly spaced over the first `share` of the observed rows.
+
+    Places that a short span leaves over lie on its last row, where a hinge is zero throughout; a span without any has
+    one at its first row, as in Prophet.
+    """
+    reach = np.floor(facts.count * share).astype(np.int64)
+    count = np.where(number + 1 > reach, np.maximum(reach - 1, 0), number)
+    places = np.arange(1, max(number, 1) + 1)
+    step = (reach - 1) / np.maximum(count, 1)
+    rank = np.round(np.where(places == count[:, None], (reach - 1)[:, None], places * step[:, None])).astype(np.int64)
+    none = (count == 0)[:, None] & (places == 1)
+    rank = np.where(places <= count[:, None], np.clip(rank, 0, None), np.where(none, 0, (facts.count - 1)[:, None]))
+    if unit.observed.all():
+        rows = rank
+    else:
+        rows = np.argsort(~unit.observed, axis=1, kind="stable")[unit.series[:, None], rank]
+    return rows, unit.tau[unit.series[:, None], rows], count
+
+
+def explicit(unit: Unit, facts: Facts, days: Float) -> Changes:
+    """Changepoints on given days (b, S) after the beginning; those after the span's end lie on its last row."""
+    inside = np.clip(days, 0.0, facts.unit[:, None])
+    tau = unit.tau[unit.series]
+    rows = (tau[:, None, :] <= inside[..., None]).sum(axis=2) - 1 if days.size else np.zeros(days.shape, np.int64)
+    return Changes(inside, np.minimum(rows, unit.last[:, None]), facts.unit)

@@ -89,12 +89,12 @@ class Subject:
 
     def future(self, model: Forecaster, panel: Panel) -> Any:
         """The model's known columns in the H rows of the block that follow each span, as a table."""
-        if not model.known:
+        if not model.known_columns:
             return None
         rows = np.minimum(panel.stop[:, None] + np.arange(H), len(panel.y) - 1)
         owner = np.repeat(np.arange(len(panel)), H)
         values: dict[str, Any] = {}
-        for name in model.known:
+        for name in model.known_columns:
             column = panel.column(name)[rows.ravel()]
             labels = panel.categories.get(name)
             values[name] = column if labels is None else np.array(labels, dtype=object)[column.astype(np.int64)]

@@ -99,6 +99,11 @@ class Forecaster(Parameters):
         return self.alias or type(self).__name__
 
     @property
+    def known_columns(self) -> tuple[str, ...]:
+        """Columns of the data that a forecast needs for the future."""
+        return tuple(self.known)
+
+    @property
     def conformal(self) -> Conformal | None:
         """The conformal recipe in force, or None where the family's own intervals are."""
         if isinstance(self.intervals, Conformal):
@@ -271,7 +276,7 @@ class Forecaster(Parameters):
 
     def missing_future(self, h: int | None = None, future: Any = None) -> Any:
         """Rows (id, time) that `future` still lacks for the next h rows."""
-        return frames.missing_future(design.known_only(self._ready(), tuple(self.known)), self._horizon(h), future)
+        return frames.missing_future(design.known_only(self._ready(), self.known_columns), self._horizon(h), future)
 
     def describe(self) -> dict[str, Any]:
         """Name, parameters and the columns that enter the model, in order."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from tsforecast.calendars.day_columns import DayColumns
 from tsforecast.models.prophet.layout import Unit, units
 from tsforecast.models.prophet.scaling import Calendar, Scaled, scaled
 from tsforecast.models.prophet.settings import Settings
 from tsforecast.models.prophet.spans import Found, additive_mode, general_mode
-from tsforecast.panel import Int, Panel
+from tsforecast.panel import Float, Int, Panel
 from tsforecast.windows.blocks import side_by_side
 
-__all__ = ["fit"]
+__all__ = ["fit", "joined"]
 
 State = dict[str, Any]
 STILL = 1e-9
@@ -84,3 +86,29 @@ def _write(settings: Settings, unit: Unit, span: Scaled, found: Found, stage: In
     out["at"][at] = span.places.tau / span.places.unit[:, None]
     out["mu"][at], out["std"][at] = span.mu, span.std
     out["proper"][at], out["thinned"][at], out["rounds"][at] = found.proper | still, stage, found.rounds
+
+
+def joined(old: State, new: State) -> State:
+    """The fits of two sets of spans one after the other; columns that one of them lacks have coefficient zero there."""
+    days, names = old["days"], list(old["names"])
+    if days is not None:
+        mine, theirs = DayColumns.from_state(days), DayColumns.from_state(new["days"])
+        fresh = [j for j, name in enumerate(theirs.names) if name not in mine.names]
+        place = names.index(mine.names[-1]) + 1 if mine.names else names.index(theirs.names[0]) if fresh else 0
+        names[place:place] = [theirs.names[j] for j in fresh]
+        days = DayColumns.joined([mine, theirs.take(fresh)]).state()
+    spans = {}
+    for key in old["spans"]:
+        parts = [part["spans"][key] for part in (old, new)]
+        if key == "beta":
+            parts = [_placed(part["spans"][key], part["names"], names) for part in (old, new)]
+        spans[key] = np.concatenate(parts)
+    return {"spans": spans, "days": days, "names": names}
+
+
+def _placed(beta: Float, names: Sequence[str], wanted: Sequence[str]) -> Float:
+    """Coefficients (n, K) of columns `names` as those of the columns `wanted`."""
+    out = np.zeros((len(beta), len(wanted)))
+    for j, name in enumerate(names):
+        out[:, wanted.index(name)] = beta[:, j]
+    return out

@@ -1,0 +1,181 @@
+"""Forecasts from fitted spans: trend, terms, and intervals in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from tsforecast.calendars.clock import wall_clock
+from tsforecast.errors import FutureError
+from tsforecast.forecast import Forecast
+from tsforecast.models.prophet.features import Features
+from tsforecast.models.prophet.layout import DAY
+from tsforecast.models.prophet.uncertainty import half_widths, logistic_quantiles
+from tsforecast.panel import Bool, Float, Int
+
+__all__ = ["Ahead", "forecast", "pieces", "terms", "trend"]
+
+State = dict[str, Any]
+CELLS = 2_000_000
+"""Column values held at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ahead:
+    """The rows to forecast: moments (n, h) datetime64[us] of the panel's grid and of the wall clock, values (n, h, c)
+    of the columns `names` of the rows; fits (n,) numbers the fitted spans that they use.
+    """
+
+    times: NDArray[Any]
+    wall: NDArray[Any]
+    rows: Float
+    names: tuple[str, ...]
+    fits: Int
+
+    @classmethod
+    def of(cls, times: NDArray[Any], rows: Float, names: Sequence[str], fits: Int, clock: tuple[Any, Any]) -> Ahead:
+        """With the wall clock of a time zone and frequency."""
+        return cls(times, wall_clock(times, *clock), rows, tuple(names), fits)
+
+    def column(self, name: str) -> Float | None:
+        """Values (n, h) of one column, None without it."""
+        return self.rows[..., self.names.index(name)] if name in self.names else None
+
+    def scaled_time(self, state: State) -> Float:
+        """Time (n, h): 0 at the first row that was fitted on, 1 at the last."""
+        since = self.times.astype("datetime64[us]").astype(np.int64) - state["start"][self.fits, None]
+        t: Float = since / (DAY * state["unit"][self.fits, None])
+        return t
+
+
+def argument(state: State, ahead: Ahead, growth: str) -> Float:
+    """The piecewise linear function (n, h) behind the trend: the trend itself, or what the sigmoid is taken of."""
+    f = ahead.fits
+    if growth == "flat":
+        return np.broadcast_to(state["m"][f, None], ahead.times.shape)
+    t = ahead.scaled_time(state)
+    line = state["k"][f, None] * (t - state["m"][f, None] if growth == "logistic" else t)
+    for j in range(state["delta"].shape[1]):  # hinges one by one: (n, h, S) would be the largest array by far
+        line += state["delta"][f, j, None] * np.maximum(t - state["at"][f, j, None], 0.0)
+    return line if growth == "logistic" else line + state["m"][f, None]
+
+
+def capacity(state: State, ahead: Ahead) -> tuple[Float, Float]:
+    """Capacity less floor on the model's scale, and the floor in units of the data (n, h)."""
+    own, floor = ahead.column("floor"), state["floor"][ahead.fits, None]
+    base = np.broadcast_to(floor, ahead.times.shape) if own is None else own
+    cap = ahead.column("cap")
+    assert cap is not None
+    return (cap - base) / state["scale"][ahead.fits, None], base
+
+
+def trend(state: State, ahead: Ahead, growth: str) -> tuple[Float, Float]:
+    """Trend on the model's scale, and the floor in units of the data (n, h)."""
+    line = argument(state, ahead, growth)
+    if growth != "logistic":
+        return line, np.broadcast_to(state["floor"][ahead.fits, None], line.shape)
+    cap, floor = capacity(state, ahead)
+    return cap * expit(line), floor
+
+
+def terms(state: State, ahead: Ahead, features: Features, groups: Sequence[Int]) -> list[Float]:
+    """For each group of columns, their sum weighted by the coefficients (n, h), on the model's scale."""
+    n, h = ahead.times.shape
+    k = len(features.names)
+    out = [np.zeros((n, h)) for _ in groups]
+    if not k or not n:
+        return out
+    stamps, back = np.unique(ahead.wall, return_inverse=True)
+    _covered(features, stamps)
+    shared, back = features.at(stamps), back.reshape(n, h)
+    weights = np.zeros((k, len(groups)))
+    for g, columns in enumerate(groups):
+        weights[columns, g] = 1.0
+    step = max(1, CELLS // (h * k))
+    for a in range(0, n, step):
+        some = slice(a, a + step)
+        x = shared[back[some]]
+        if features.has_row_columns:
+            x = np.concatenate([x, _own(state, ahead, features, some)], axis=2)
+        beta = state["beta"][ahead.fits[some], :, None] * weights
+        values = x @ beta
+        for g in range(len(groups)):
+            out[g][some] = values[..., g]
+    return out
+
+
+def _own(state: State, ahead: Ahead, features: Features, some: slice) -> Float:
+    own = features.of_rows(ahead.wall[some], ahead.rows[some], ahead.names)
+    r = len(features.regressors)
+    if r:
+        f = ahead.fits[some]
+        own[..., -r:] = (own[..., -r:] - state["mu"][f, None]) / state["std"][f, None]
+    return own
+
+
+def _covered(features: Features, stamps: NDArray[Any]) -> None:
+    if features.days is None or not len(stamps):
+        return
+    last = int(stamps[-1].astype("datetime64[D]").astype(np.int64))
+    if last > features.days.last:
+        raise FutureError(
+            f"the holidays that this model was fitted with are known until {np.datetime64(features.days.last, 'D')}, "
+            f"the forecast reaches {np.datetime64(last, 'D')}: fit again with a table that covers it"
+        )
+
+
+def pieces(state: State, ahead: Ahead, features: Features, growth: str) -> tuple[Float, Float, Float, Float]:
+    """Trend, factor 1 + multiplicative terms and additive terms on the model's scale, floor in units of the data."""
+    many = features.multiplicative
+    times, plus = terms(state, ahead, features, [np.flatnonzero(many), np.flatnonzero(~many)])
+    line, floor = trend(state, ahead, growth)
+    return line, 1.0 + times, plus, floor
+
+
+def forecast(state: State, ahead: Ahead, features: Features, growth: str, levels: Sequence[float]) -> Forecast:
+    """Point and intervals (n, h): noise, and slope changes to come at the rate and of the size of those found."""
+    scale = state["scale"][ahead.fits, None]
+    line, factor, plus, floor = pieces(state, ahead, features, growth)
+    point = (line * factor + plus) * scale + floor
+    if not levels:
+        return Forecast(point)
+    rate, spread, distance, sigma = changes_ahead(state, ahead, growth)
+    if growth == "logistic":
+        cap, _ = capacity(state, ahead)
+        low, high = logistic_quantiles(
+            levels, rate, spread, distance, sigma, argument(state, ahead, growth), cap * factor
+        )
+        shift = (plus * scale + floor)[..., None]
+        return Forecast(point, low * scale[..., None] + shift, high * scale[..., None] + shift)
+    width = half_widths(levels, rate, spread[:, None] * np.abs(factor), distance, sigma) * scale[..., None]
+    return Forecast(point, point[..., None] - width, point[..., None] + width)
+
+
+def changes_ahead(state: State, ahead: Ahead, growth: str) -> tuple[Float, Float, Float, Float]:
+    """Rate (n,) of slope changes a unit of t, their mean size (n,), time past the last fitted row (n, h), noise (n,)."""
+    f = ahead.fits
+    if growth == "flat":
+        return np.zeros(len(f)), np.zeros(len(f)), np.zeros(ahead.times.shape), state["sigma"][f]
+    rate = state["changes"][f].astype(float)
+    spread = np.abs(state["delta"][f]).sum(axis=1) / np.maximum(rate, 1.0)
+    distance = np.maximum(ahead.scaled_time(state) - 1.0, 0.0)
+    return rate, spread, distance, state["sigma"][f]
+
+
+def groups_of(features: Features) -> tuple[list[str], list[Int], Bool]:
+    """Components in order, the columns of each, and whether it multiplies the trend."""
+    names: list[str] = []
+    columns: list[list[int]] = []
+    many: list[bool] = []
+    for j, (name, times) in enumerate(zip(features.component, features.multiplicative, strict=True)):
+        if name not in names:
+            names.append(name)
+            columns.append([])
+            many.append(bool(times))
+        columns[names.index(name)].append(j)
+    return names, [np.array(part, dtype=np.int64) for part in columns], np.array(many, dtype=bool)

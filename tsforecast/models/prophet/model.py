@@ -1,0 +1,238 @@
+"""Prophet: trend with changepoints, seasonalities, holidays and regressors, at the exact mode of its posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from tsforecast import design, frames
+from tsforecast.calendars.day_columns import DayColumns
+from tsforecast.errors import ConfigError
+from tsforecast.forecast import Forecast
+from tsforecast.forecaster import Forecaster
+from tsforecast.models.prophet import checks, fitting, forecasting
+from tsforecast.models.prophet.features import BUILT_IN, Features, Order
+from tsforecast.models.prophet.holidays import day_columns
+from tsforecast.models.prophet.settings import Settings
+from tsforecast.models.prophet.terms import Mode, Regressor, Seasonality
+from tsforecast.panel import Float, Int, Panel
+from tsforecast.rolling import Roll, State
+
+__all__ = ["Prophet"]
+
+TIME = "(time)"
+"""Name of the column that carries the moment of each row where a panel's steps are not those of its frequency."""
+
+
+@dataclass(eq=False, repr=False)
+class Prophet(Forecaster):
+    """Prophet's additive model of a time series, fitted for a whole panel at once.
+
+    The arguments have Prophet's names, meanings and defaults. engine: "map" finds the exact mode of the posterior for
+    all series in one batch; "stan" runs the prophet package (extra `prophet`) a series at a time, for its own numbers
+    to the digit and for MCMC. holidays: a country code ("KR": one free effect a name, as in Prophet), a table with
+    `holiday` and `ds` (and windows, prior scales), `KoreanHolidays()`, or a list of these. `known=("promo",)` is
+    `regressors=(Regressor("promo"),)`. growth="logistic" takes the capacity from a column `cap` and, where there is
+    one, the floor from `floor`, both needed for the future too. interval_width: level of the bands in components.
+    Taylor & Letham (2018), Forecasting at scale, The American Statistician 72(1), 37-45.
+    """
+
+    growth: Literal["linear", "logistic", "flat"] = "linear"
+    changepoints: Sequence[Any] | None = None
+    n_changepoints: int = 25
+    changepoint_range: float = 0.8
+    yearly_seasonality: Order = "auto"
+    weekly_seasonality: Order = "auto"
+    daily_seasonality: Order = "auto"
+    holidays: Any = None
+    seasonality_mode: Mode = "additive"
+    seasonality_prior_scale: float = 10.0
+    holidays_prior_scale: float = 10.0
+    changepoint_prior_scale: float = 0.05
+    mcmc_samples: int = 0
+    interval_width: float = 0.80
+    uncertainty_samples: int = 1000
+    stan_backend: str | None = None
+    scaling: Literal["absmax", "minmax"] = "absmax"
+    holidays_mode: Mode | None = None
+    engine: Literal["map", "stan"] = "map"
+    seasonalities: Sequence[Seasonality] = ()
+    regressors: Sequence[Regressor] = ()
+
+    has_intervals: ClassVar[bool] = True
+
+    def add_seasonality(
+        self,
+        name: str,
+        period: float,
+        fourier_order: int,
+        prior_scale: float | None = None,
+        mode: Mode | None = None,
+        condition_name: str | None = None,
+    ) -> Self:
+        """Append a seasonality of `period` days to `seasonalities`, as Prophet's method of that name; returns self."""
+        term = Seasonality(name, period, fourier_order, prior_scale, mode, condition_name)
+        self.seasonalities = (*self.seasonalities, term)
+        return self
+
+    def add_regressor(
+        self,
+        name: str,
+        prior_scale: float | None = None,
+        standardize: bool | Literal["auto"] = "auto",
+        mode: Mode | None = None,
+    ) -> Self:
+        """Append a column of the data to `regressors`, as Prophet's method of that name; returns self."""
+        self.regressors = (*self.regressors, Regressor(name, prior_scale, standardize, mode))
+        return self
+
+    def add_country_holidays(self, country_name: str) -> Self:
+        """Append a country's holidays to `holidays`, as Prophet's method of that name; returns self."""
+        given = () if self.holidays is None else self.holidays
+        several = isinstance(given, (list, tuple))
+        self.holidays = (*given, country_name) if several else (given, country_name)
+        return self
+
+    @property
+    def known_columns(self) -> tuple[str, ...]:
+        """Columns of the data that must be known for the future: regressors, conditions, capacity and floor."""
+        conditions = [term.condition_name for term in self.seasonalities if term.condition_name]
+        named = [*self.known, *(term.name for term in self.regressors), *conditions]
+        panel: Panel | None = getattr(self, "panel_", None)
+        if self.growth == "logistic":
+            named += ["cap", *(["floor"] if panel is not None and "floor" in panel.column_names else [])]
+        return tuple(dict.fromkeys(named))
+
+    def design(self, panel: Panel) -> Panel:
+        """The panel with the columns of this model alone."""
+        columns = [*self.known_columns]
+        if self.growth == "logistic" and "floor" in panel.column_names and "floor" not in columns:
+            columns.append("floor")
+        prepared = design.prepare(panel, (), tuple(columns), self.calendar_words)
+        if panel.at is None or TIME in panel.column_names:
+            return prepared
+        moment = np.full((len(panel.y), 1), np.nan)
+        rows = panel.rows
+        moment[rows, 0] = panel.grid[panel.position(rows, panel.owner)].astype("datetime64[us]").astype(np.int64)
+        names = (*prepared.column_names, TIME)
+        return prepared.with_columns(np.concatenate([prepared.columns, moment], axis=1), names, 0)
+
+    def _known_ahead(self, h: int, future: Any) -> Float:
+        panel = self._ready()
+        values = design.ahead(panel, self.known_columns, self.calendar_words, h, future)
+        if panel.at is not None:
+            times = frames.future_times(panel, h, future=future).astype("datetime64[us]").astype(np.int64)
+            values = np.concatenate([values, times[..., None].astype(float)], axis=2)
+        checks.check_future(self, panel, values)
+        return values
+
+    def _check(self, panel: Panel, h: int | None) -> None:
+        checks.check_arguments(self)
+        checks.check_data(self, panel)
+
+    def _rows_needed(self, panel: Panel) -> int:
+        return 2
+
+    def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
+        days = self._days(panel)
+        features = self._features(panel, days)
+        state: State = fitting.fit(panel, self._settings(features))
+        return {"spans": state, "days": None if days is None else days.state(), "names": list(features.names)}
+
+    def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
+        features = self._features(panel, _days_of(state))
+        return forecasting.forecast(state["spans"], self._ahead(panel, h, known), features, self.growth, levels)
+
+    def _ahead(self, panel: Panel, h: int, known: Float) -> forecasting.Ahead:
+        times = frames.future_times(panel, h)
+        if panel.at is not None:
+            given = known[..., panel.known_names.index(TIME)]
+            told = np.isfinite(given)
+            times = times.astype("datetime64[us]")
+            times[told] = given[told].astype(np.int64).astype("datetime64[us]")
+        return forecasting.Ahead.of(times, known, panel.known_names, panel.series, (panel.tz, panel.freq))
+
+    def _join(self, old: State, new: State, panel: Panel, n_old: int) -> State:
+        fit = fitting.joined(old["fit"], new["fit"])
+        return super()._join(old | {"fit": {}}, new | {"fit": {}}, panel, n_old) | {"fit": fit}
+
+    def _keep(self, state: State) -> int | None:
+        return 64
+
+    def _days(self, panel: Panel) -> DayColumns | None:
+        if self.holidays is None or not len(panel.grid):
+            return None
+        days = panel.grid[[0, -1]].astype("datetime64[D]").astype(np.int64)
+        return day_columns(
+            self.holidays,
+            first_day=int(days[0]) - 1,
+            last_day=int(days[1]) + 1,
+            prior_scale=self.holidays_prior_scale,
+            mode=self.holidays_mode or self.seasonality_mode,
+        )
+
+    def _features(self, panel: Panel, days: DayColumns | None) -> Features:
+        if panel.grid.dtype.kind != "M":
+            raise ConfigError(f"{self.name} needs dates, but the time column holds integer steps")
+        orders = {name: getattr(self, f"{name}_seasonality") for name in BUILT_IN}
+        own = {term.name for term in self.seasonalities}
+        terms = [
+            Seasonality(name, period, usual if order is True or order == "auto" else int(order))
+            for name, (period, usual) in BUILT_IN.items()
+            if (order := orders[name]) is not False and order != 0 and not (order == "auto" and name in own)
+        ]
+        terms += [term for term in self.seasonalities if term.name not in {t.name for t in terms}]
+        resolved = [_resolved(term, self.seasonality_prior_scale, self.seasonality_mode) for term in terms]
+        regressors = [
+            _resolved(term, self.holidays_prior_scale, self.seasonality_mode) for term in self._regressors(panel)
+        ]
+        return Features(
+            seasonalities=tuple(term for term in resolved if term.condition_name is None),
+            conditional=tuple(term for term in resolved if term.condition_name is not None),
+            regressors=tuple(regressors),
+            days=days,
+            auto=tuple(name for name in BUILT_IN if orders[name] == "auto" and name not in own),
+        )
+
+    def _regressors(self, panel: Panel) -> list[Regressor]:
+        """Every column that acts linearly: regressors, text ones by label, and the columns of calendar words."""
+        given = {name: Regressor(name) for name in self.known} | {term.name: term for term in self.regressors}
+        out: list[Regressor] = []
+        for name, term in given.items():
+            labels = panel.categories.get(name)
+            columns = [name] if labels is None else [f"{name}={label}" for label in labels]
+            out += [Regressor(column, term.prior_scale, term.standardize, term.mode) for column in columns]
+        others = {TIME, "cap", "floor", *(r.name for r in out), *(s.condition_name for s in self.seasonalities)}
+        out += [Regressor(name, standardize=False) for name in panel.column_names if name not in others]
+        return out
+
+    def _settings(self, features: Features) -> Settings:
+        moments = None if self.changepoints is None else _moments(self.changepoints)
+        return Settings(
+            growth=self.growth,
+            features=features,
+            number=self.n_changepoints if moments is None else len(moments),
+            share=self.changepoint_range,
+            moments=moments,
+            tau=self.changepoint_prior_scale,
+            scaling=self.scaling,
+        )
+
+
+def _resolved(term: Any, scale: float, mode: Mode) -> Any:
+    from dataclasses import replace
+
+    own = term.prior_scale
+    return replace(term, prior_scale=scale if own is None else own, mode=term.mode or mode)
+
+
+def _moments(changepoints: Sequence[Any]) -> Int:
+    """Changepoints in microseconds since 1970, in order, each once."""
+    return np.unique(np.array([np.datetime64(when, "us") for when in changepoints], "datetime64[us]").astype(np.int64))
+
+
+def _days_of(state: State) -> DayColumns | None:
+    return None if state["days"] is None else DayColumns.from_state(state["days"])

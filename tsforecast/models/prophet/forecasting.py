@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from tsforecast.models.prophet.layout import DAY
 from tsforecast.models.prophet.uncertainty import half_widths, logistic_quantiles
 from tsforecast.panel import Bool, Float, Int
 
-__all__ = ["Ahead", "forecast", "pieces", "terms", "trend"]
+__all__ = ["Ahead", "State", "changes_ahead", "columns_of", "forecast", "groups_of", "pieces", "terms", "trend"]
 
 State = dict[str, Any]
 CELLS = 2_000_000
@@ -90,23 +90,26 @@ def terms(state: State, ahead: Ahead, features: Features, groups: Sequence[Int])
     out = [np.zeros((n, h)) for _ in groups]
     if not k or not n:
         return out
-    stamps, back = np.unique(ahead.wall, return_inverse=True)
-    _covered(features, stamps)
-    shared, back = features.at(stamps), back.reshape(n, h)
     weights = np.zeros((k, len(groups)))
     for g, columns in enumerate(groups):
         weights[columns, g] = 1.0
     step = max(1, CELLS // (h * k))
-    for a in range(0, n, step):
-        some = slice(a, a + step)
-        x = shared[back[some]]
-        if features.has_row_columns:
-            x = np.concatenate([x, _own(state, ahead, features, some)], axis=2)
-        beta = state["beta"][ahead.fits[some], :, None] * weights
-        values = x @ beta
+    for some, x in columns_of(state, ahead, features, step):
+        values = x @ (state["beta"][ahead.fits[some], :, None] * weights)
         for g in range(len(groups)):
             out[g][some] = values[..., g]
     return out
+
+
+def columns_of(state: State, ahead: Ahead, features: Features, step: int) -> Iterator[tuple[slice, Float]]:
+    """Values (s, h, K) of all columns, `step` spans at a time; FutureError past the last day of known holidays."""
+    stamps, back = np.unique(ahead.wall, return_inverse=True)
+    _covered(features, stamps)
+    shared, back = features.at(stamps), back.reshape(ahead.wall.shape)
+    for a in range(0, len(back), step):
+        some = slice(a, a + step)
+        x = shared[back[some]]
+        yield some, np.concatenate([x, _own(state, ahead, features, some)], axis=2) if features.has_row_columns else x
 
 
 def _own(state: State, ahead: Ahead, features: Features, some: slice) -> Float:
@@ -157,7 +160,7 @@ def forecast(state: State, ahead: Ahead, features: Features, growth: str, levels
 
 
 def changes_ahead(state: State, ahead: Ahead, growth: str) -> tuple[Float, Float, Float, Float]:
-    """Rate (n,) of slope changes a unit of t, their mean size (n,), time past the last fitted row (n, h), noise (n,)."""
+    """Rate (n,) of slope changes a unit of t, their mean size (n,), time past the fitted rows (n, h), noise (n,)."""
     f = ahead.fits
     if growth == "flat":
         return np.zeros(len(f)), np.zeros(len(f)), np.zeros(ahead.times.shape), state["sigma"][f]

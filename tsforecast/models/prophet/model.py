@@ -10,10 +10,12 @@ import numpy as np
 
 from tsforecast import design, frames
 from tsforecast.calendars.day_columns import DayColumns
+from tsforecast.calendars.rhythm import Rhythm
 from tsforecast.errors import ConfigError
 from tsforecast.forecast import Forecast
 from tsforecast.forecaster import Forecaster
-from tsforecast.models.prophet import checks, fitting, forecasting
+from tsforecast.intervals import checked_levels
+from tsforecast.models.prophet import checks, components, fitting, forecasting, inference
 from tsforecast.models.prophet.features import BUILT_IN, Features, Order
 from tsforecast.models.prophet.holidays import day_columns
 from tsforecast.models.prophet.settings import Settings
@@ -97,6 +99,75 @@ class Prophet(Forecaster):
         return self
 
     @property
+    def changepoints_(self) -> Any:
+        """Table, a row a changepoint: id, time, `change` of the slope in units of the target a day."""
+        owner, moments, table = inference.changes(self._ready(), self._map_state("changepoints_")["spans"])
+        return frames.rows_table(self._ready(), owner, moments, table)
+
+    @property
+    def diagnostics_(self) -> Any:
+        """Table, a row a series: rows, sigma, changepoints, those that bend, and whether the posterior had a mode.
+
+        `reduced` tells how often terms were taken away until it had one.
+        """
+        return inference.diagnostics(self._ready(), self._map_state("diagnostics_")["spans"])
+
+    def effects(self, levels: Sequence[float] = (95,)) -> Any:
+        """Table: id, term, component, mode, estimate and its interval, of every coefficient and slope change.
+
+        Additive effects are in units of the target, multiplicative ones shares of the trend, slope changes a day.
+        """
+        panel, state = self._ready(), self._map_state("effects()")
+        features = self._features(panel, _days_of(state))
+        owner, table = inference.effects(
+            panel, self._settings(features), state["spans"], checked_levels(levels), self._sums(features)
+        )
+        return frames.rows_table(panel, owner, None, table)
+
+    def components(
+        self, h: int | None = None, *, future: Any = None, history: bool = False, levels: Sequence[float] = ()
+    ) -> Any:
+        """Table: id, time, trend, every seasonality, holiday family and regressor, and their sum, the forecast.
+
+        `history=True` puts the rows that are known before the h steps to come, or gives them alone. `levels` adds
+        bands of each component: Laplace's approximation, and for the trend its changes to come. `lower` and `upper`
+        are not applied here.
+        """
+        panel, state = self._ready(), self._map_state("components()")
+        features = self._features(panel, _days_of(state))
+        return components.table(
+            self._settings(features), state["spans"], panel, self._parts(h, future, history),
+            self.name, checked_levels(levels),
+        )  # fmt: skip
+
+    def _parts(self, h: int | None, future: Any, history: bool) -> list[forecasting.Ahead]:
+        """The rows that are known, the last one repeated behind shorter series, and the steps to come."""
+        panel = self._ready()
+        parts = []
+        if history:
+            rows = np.minimum(
+                panel.start[:, None] + np.arange(int(panel.lengths.max(initial=0))), panel.stop[:, None] - 1
+            )
+            stamps = panel.grid[panel.position(rows, np.arange(len(panel))[:, None])]
+            clock = (panel.tz, panel.freq)
+            parts.append(forecasting.Ahead.of(stamps, panel.columns[rows], panel.column_names, panel.series, clock))
+        if h is not None or not history:
+            steps = self._horizon(h)
+            parts.append(self._ahead(panel, steps, self._known_ahead(steps, future)))
+        return parts
+
+    def _map_state(self, what: str) -> State:
+        self._ready()
+        if self.engine != "map":
+            raise ConfigError(f'{what} describes engine="map"; this model was fitted with engine={self.engine!r}')
+        state: State = self.state_["fit"]
+        return state
+
+    def _sums(self, features: Features) -> tuple[Sequence[str], Float]:
+        """Sums of coefficients that mean something together: what the pooled calendars tell of their columns."""
+        return (), np.empty((0, len(features.names)))
+
+    @property
     def known_columns(self) -> tuple[str, ...]:
         """Columns of the data that must be known for the future: regressors, conditions, capacity and floor."""
         conditions = [term.condition_name for term in self.seasonalities if term.condition_name]
@@ -178,6 +249,10 @@ class Prophet(Forecaster):
         if panel.grid.dtype.kind != "M":
             raise ConfigError(f"{self.name} needs dates, but the time column holds integer steps")
         orders = {name: getattr(self, f"{name}_seasonality") for name in BUILT_IN}
+        rhythm = Rhythm.of(panel.freq).kind
+        for name, lacking in (("daily", rhythm != "fine"), ("weekly", rhythm == "long")):
+            if orders[name] == "auto" and lacking:
+                orders[name] = False
         own = {term.name for term in self.seasonalities}
         terms = [
             Seasonality(name, period, usual if order is True or order == "auto" else int(order))

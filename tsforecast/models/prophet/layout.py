@@ -24,10 +24,10 @@ SERIES = 128
 class Unit:
     """Some series that are worked on together, (s, L) from their first observed rows on, L a multiple of BLOCK.
 
-    rows (s, L) of the block, their grid positions (s, L), observed (s, L), weight (s, L), y (s, L) less its first value
-    `base` (s,), 0 where not observed, start (s,) microseconds and tau (s, L) days since then; source (s,) numbers the column sums that a series uses and
-    `chief` (x,) is the series that stands for each; spans (b,) numbers the panel's spans, series (b,) whose they are,
-    last (b,) their last observed row counted from the first.
+    rows (s, L) of the block, their grid positions (s, L), observed (s, L), weight (s, L), y (s, L) less its first
+    value `base` (s,), 0 where not observed, start (s,) microseconds and tau (s, L) days since then; source (s,) numbers
+    the column sums that a series uses and `chief` (x,) is the series that stands for each; spans (b,) numbers the
+    panel's spans, series (b,) whose they are, last (b,) their last observed row counted from the first.
     """
 
     rows: Int
@@ -119,7 +119,10 @@ def _unit(
     y = np.where(observed, panel.y[rows] - base[:, None], 0.0)
     position = rows + offset[:, None] if panel.at is None else panel.at[rows]
     stamps = panel.grid[position].astype("datetime64[us]").astype(np.int64)
-    _, chief, source = np.unique(key, return_index=True, return_inverse=True)
+    # Sums run over the rows of the longest series of a source; what follows a shorter one's end is never asked for.
+    longest = np.argsort(first - final, kind="stable")
+    _, chief, source = np.unique(key[longest], return_index=True, return_inverse=True)
+    chief, source = longest[chief], source[np.argsort(longest)]
     weight = observed.astype(float)
     if panel.weights is not None:
         weight *= np.where(observed, panel.weights[rows], 0.0)
@@ -169,7 +172,7 @@ def facts(unit: Unit) -> Facts:
     high = np.maximum.accumulate(np.where(unit.observed, y, -np.inf), axis=1)[s, last]
     return Facts(
         count=np.cumsum(unit.observed, axis=1)[s, last],
-        unit=unit.tau[s, last],
+        unit=np.where(last > 0, unit.tau[s, last], 1.0),
         low=low,
         high=high,
         top=np.maximum(np.abs(low), np.abs(high)),

@@ -110,7 +110,7 @@ def general_mode(settings: Settings, unit: Unit, span: Scaled, active: Bool) -> 
     for rows, terms in _alike(active, unit.tau.shape[1] * p):
         problem, start = problems(settings, unit.take(rows), span.take(rows), terms)
         mode = nonlinear.solve(problem, start)
-        theta[np.ix_(rows, terms)] = mode.theta
+        theta[np.ix_(rows, np.union1d(terms, [0, 1]))] = mode.theta
         variance[rows], proper[rows], rounds[rows] = mode.variance, mode.proper, mode.rounds
     return Found(theta, variance, proper, rounds, np.count_nonzero(active, axis=1))
 
@@ -136,6 +136,7 @@ def problems(settings: Settings, unit: Unit, span: Scaled, terms: Int) -> tuple[
     if span.floors is not None:
         y -= span.floors[s] / span.scale[:, None]
     floors = span.floor[:, None] if span.floors is None else span.floors[s]
+    hinges = terms[terms >= 2 + k] - (2 + k)
     cap = None if span.cap is None else np.where(weight > 0, (span.cap[s] - floors) / span.scale[:, None], 1.0)
     columns = terms[(terms >= 2) & (terms < 2 + k)] - 2
     x = span.columns[..., columns]
@@ -148,10 +149,10 @@ def problems(settings: Settings, unit: Unit, span: Scaled, terms: Int) -> tuple[
         moved = (span.mu - span.first[s])[:, None, which]
         x[..., own] = np.where(weight[..., None] > 0, (x[..., own] - moved) / span.std[:, None, which], 0.0)
     problem = Problem(
-        y=np.where(weight > 0, y, 0.0), weight=weight, t=t, changepoints=span.places.tau / span.places.unit[:, None],
-        x=x, multiplicative=settings.features.multiplicative[columns],
+        y=np.where(weight > 0, y, 0.0), weight=weight, t=t,
+        changepoints=span.places.tau[:, hinges] / span.places.unit[:, None], x=x, multiplicative=settings.features.multiplicative[columns],
         precision=settings.precision[np.concatenate([[0, 1], 2 + columns])], tau=settings.tau,
-        growth=settings.growth, cap=cap,
+        growth=settings.growth if 0 in terms else "flat", cap=cap,
     )  # fmt: skip
     return problem, _start(settings, unit, y, cap)
 

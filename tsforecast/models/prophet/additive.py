@@ -94,7 +94,7 @@ def solve(problem: Normal) -> Mode:
     return Mode(theta, np.exp(x), proper, rounds)
 
 
-def at_variance(problem: Normal, v: Float, signs: Signs) -> tuple[Float, Signs]:
+def at_variance(problem: Normal, v: Float, signs: Signs, rounds: int = 400) -> tuple[Float, Signs]:
     """The minimising theta (b, p) at the variances v (b,), and the signs of its slope changes."""
     g = problem.precision.shape[1]
     G, pull = problem.gram, v[:, None] * problem.precision
@@ -105,7 +105,7 @@ def at_variance(problem: Normal, v: Float, signs: Signs) -> tuple[Float, Signs]:
     across = G[:, g:, :g] @ solved
     H = G[:, g:, g:] - across[:, :, :-1]
     c = problem.moment[:, g:] - across[:, :, -1]
-    delta, signs = minimise(H, c, v / problem.tau, signs)
+    delta, signs = minimise(H, c, v / problem.tau, signs, rounds)
     gaussian = solved[:, :, -1] - (solved[:, :, :-1] @ delta[..., None])[..., 0]
     return np.concatenate([gaussian, delta], axis=1), signs
 

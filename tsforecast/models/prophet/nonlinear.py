@@ -8,7 +8,7 @@ Lee, Sun & Saunders (2014), SIAM J. Optim. 24, 1420-1443 (proximal Newton); Marq
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,17 +33,21 @@ __all__ = ["Mode", "solve"]
 
 ROUNDS = 200
 CLOSE = 1e-9
-"""Slope of f (that of a delta in units of 1 / tau) at which the search ends, apart from rounding."""
+"""Slope of f (by a delta: in units of 1 / tau) at which the search ends, apart from rounding."""
 ENOUGH = 1e-7
 """Slope at which a search that gets no farther has converged, apart from rounding."""
-NEAR = 1.0
-"""Fall of f in one round, in nats, below which the exact curvature is trusted."""
-LOWEST = 1e-10
-"""Share of the variance of y below which that of the residuals is taken for falling to zero."""
+NEAR = 10.0
+"""Fall of f in one round, in nats, below which the exact curvature is tried."""
+LOWEST = 1e-15
+"""Share of the variance of y below which that of the residuals is taken for zero: no proper mode was met on the way."""
 FAINTEST = 1e-24
 """Share of the mean square of y below which a residual is rounding."""
 STILL = 3
 """Rounds without a measurable fall after which the search ends."""
+FAR = 2.0
+"""Histories between the beginning and a logistic trend's middle from which on the other sign of k is tried."""
+PIVOTS = 100
+"""Exchanges allowed a lasso: an exact curvature that is indefinite may never settle, and its trial is then refused."""
 WIDTH = 256
 """Spans whose quadratics are solved together."""
 DOUBLES = 400_000
@@ -90,22 +94,54 @@ def solve(problem: Problem, start: Float) -> Mode:
     """The mode near `start` (b, 2) = [k, m], beta and delta 0; a span that has none is flagged, never an exception."""
     order = np.argsort(problem.multiplicative, kind="stable")
     ordered = _ordered(problem, order)
+    b, k, s = len(start), len(order), problem.changepoints.shape[1]
+    theta = np.zeros((b, 2 + k + ordered.changepoints.shape[1]))
+    theta[:, :2] = start
+    if problem.growth == "flat":
+        theta[:, 0] = 0.0
     with np.errstate(all="ignore"):
-        search = _begun(ordered, start)
-        shared = _shared_basis(ordered)
-        left = np.flatnonzero(np.isfinite(search.theta[:, 0]))
-        while len(left):
-            now, waiting = left[:WIDTH], left[WIDTH:]
-            gram, moment, open_ = _surveyed(ordered, shared, search, now)
-            now = now[open_]
-            _propose(search, now, gram[open_], moment[open_], np.broadcast_to(problem.tau, len(start))[now])
-            left = np.concatenate([now, waiting])
+        search = _begun(ordered, straight(theta, problem.growth))
+        _descend(ordered, search)
+        if problem.growth == "logistic":
+            _cross(ordered, search)
         theta = bent(search.theta, problem.growth)
-    s, k = problem.changepoints.shape[1], len(order)
-    out = np.zeros((len(start), 2 + k + s))
+    out = np.zeros((b, 2 + k + s))
     out[:, : theta.shape[1]] = theta
     out[:, 2 + order] = theta[:, 2 : 2 + k]
     return Mode(out, search.variance, search.f, search.converged & search.proper, search.proper, search.rounds)
+
+
+def _descend(problem: Problem, search: _Search) -> None:
+    """Follow every span's search to its end."""
+    shared = _shared_basis(problem)
+    tau = np.broadcast_to(problem.tau, len(problem.y))
+    left = np.flatnonzero(search.proper)
+    while len(left):
+        now, waiting = left[:WIDTH], left[WIDTH:]
+        gram, moment, open_ = _surveyed(problem, shared, search, now)
+        now = now[open_]
+        _propose(search, now, gram[open_], moment[open_], tau[now])
+        left = np.concatenate([now, waiting])
+
+
+def _cross(problem: Problem, search: _Search) -> None:
+    """Try the other sign of k: the prior of m = -c / k parts the two, and the better one may lie across.
+
+    Where m is near the history the two differ too much for it, and the sign is what the data say.
+    """
+    far = np.flatnonzero(search.converged & search.proper & (np.abs(search.theta[:, 1] / search.theta[:, 0]) > FAR))
+    if not len(far):
+        return
+    theta = search.theta[far]
+    theta[:, 0] *= -1
+    part = problem.take(far)
+    other = _begun(part, theta)
+    _descend(part, other)
+    other.rounds += search.rounds[far]
+    search.rounds[far] = other.rounds
+    better = other.converged & other.proper & (other.f < search.f[far])
+    for each in fields(_Search):
+        getattr(search, each.name)[far[better]] = getattr(other, each.name)[better]
 
 
 def _ordered(problem: Problem, order: Int) -> Problem:
@@ -120,22 +156,19 @@ def _ordered(problem: Problem, order: Int) -> Problem:
     )
 
 
-def _begun(problem: Problem, start: Float) -> _Search:
-    b, g, s = len(start), len(problem.precision), problem.changepoints.shape[1]
+def _begun(problem: Problem, theta: Float) -> _Search:
+    """A search from theta (b, p); spans with nothing to fit get NaN and are no longer `proper`."""
+    b = len(theta)
     rows = problem.weight.sum(axis=1)
     mean, square = problem.y.sum(axis=1) / rows, (problem.y**2).sum(axis=1) / rows
-    theta = np.zeros((b, g + s))
-    theta[:, :2] = start
-    if problem.growth == "flat":
-        theta[:, 0] = 0.0
-    theta = straight(theta, problem.growth)
     usable = (rows > 0) & np.isfinite(theta).all(axis=1) & np.isfinite(square)
-    theta[~usable] = np.nan
+    theta = np.where(usable[:, None], theta, np.nan)
+    signs = np.sign(np.where(usable[:, None], theta, 0.0)[:, len(problem.precision) :]).astype(np.int8)
     return _Search(
         theta=theta,
         trial=theta.copy(),
-        signs=np.zeros((b, s), dtype=np.int8),
-        trial_signs=np.zeros((b, s), dtype=np.int8),
+        signs=signs,
+        trial_signs=signs.copy(),
         damping=np.full(b, 1e-3 if problem.growth == "logistic" else 1e-6),
         near=np.full(b, NEAR),
         f=np.full(b, np.inf),
@@ -238,4 +271,4 @@ def _propose(search: _Search, now: Int, gram: Float, moment: Float, tau: Float) 
     g = gram.shape[1] - search.signs.shape[1]
     nothing = np.zeros((len(now), g))
     model = Normal(gram, moment, nothing[:, 0], nothing[:, 0], nothing, nothing, tau)
-    search.trial[now], search.trial_signs[now] = at_variance(model, search.variance[now], search.signs[now])
+    search.trial[now], search.trial_signs[now] = at_variance(model, search.variance[now], search.signs[now], PIVOTS)

@@ -124,7 +124,7 @@ def curve_at(problem: Problem, basis: Float, theta: Float) -> Curve:
 
 
 def objective(problem: Problem, curve: Curve, theta: Float) -> tuple[Float, Float]:
-    """The value f (b,) and the best variance (b,) at theta; not finite where the residual is 0, where f has no bound."""
+    """The value f (b,) and the best variance (b,) at theta; not finite where the residual is 0 and f has no bound."""
     g = len(problem.precision)
     rows = problem.weight.sum(axis=1)
     square = (curve.residual[:, None, :] @ curve.residual[:, :, None])[:, 0, 0]

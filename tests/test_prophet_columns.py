@@ -74,7 +74,7 @@ def test_fourier_columns_of_one_row_are_those_of_many() -> None:
 
 
 def as_prophet(table: pd.DataFrame | None, country: str | None, history: Int, ahead: Int) -> pd.DataFrame:
-    """The columns of prophet on both spans, as its fit and predict make them, but for those that are 0 in the history."""
+    """The columns of prophet on both spans, as fit and predict make them; those that are 0 in the history left out."""
     model = prophet.Prophet(holidays=table)
     if country is not None:
         model.add_country_holidays(country)

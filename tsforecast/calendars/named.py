@@ -152,7 +152,8 @@ def check_country(word: str) -> None:
     # Two letters only: KOR and SouthKorea would be second and third names of one calendar.
     if len(country) == 2 and country in supported and (not region or region in supported[country]):
         return
-    known = f"country codes of two letters, such as KR or US, perhaps with a region: US-CA ({len(supported)} countries)"
+    two = [code for code in supported if len(code) == 2]
+    known = f"{len(two)} codes of two letters, such as KR or US, some with regions such as US-CA"
     if country in supported and region:
         near = get_close_matches(region.upper(), supported[country], n=1)
         hint = f"; did you mean '{country}-{near[0]}'?" if near else ""
@@ -160,7 +161,6 @@ def check_country(word: str) -> None:
             f"holidays: {country} has no region {region!r}{hint}; there are {listed(supported[country], 60)}"
         )
     alias = getattr(getattr(holidays, country, None), "country", None)
-    two = [code for code in supported if len(code) == 2]
     near = [alias] if isinstance(alias, str) and alias in two else get_close_matches(country.upper(), two, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ConfigError(f"holidays: no country {word!r}{hint}; there are {known}")

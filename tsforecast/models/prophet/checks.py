@@ -1,0 +1,200 @@
+"""What cannot work in the rows that Prophet's model is fitted on or shall forecast: which series, column and date."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast import frames
+from tsforecast.calendars.day_columns import DayColumns
+from tsforecast.calendars.named import read_stamps
+from tsforecast.errors import SHOWN, ConfigError, DataError, DataWarning, Finding, FutureError, listed
+from tsforecast.frames.columns import spelled, to_wall
+from tsforecast.frames.grids import is_coarse
+from tsforecast.models.prophet.arguments import Arguments, check_arguments, check_names
+from tsforecast.models.prophet.holidays import Lapse, missing_ahead
+from tsforecast.panel import Bool, Float, Int, Panel
+
+__all__ = ["check_ahead", "check_arguments", "check_changepoints", "check_data", "check_future", "check_names"]
+
+
+class Fitted(Arguments, Protocol):
+    """A fitted model: its arguments and its state."""
+
+    state_: dict[str, Any]
+
+
+class _Cells(NamedTuple):
+    """Rows (m,) to be judged: whose they are, when they are, and their columns."""
+
+    panel: Panel
+    owner: Int
+    stamps: NDArray[Any]
+    columns: dict[str, Float]
+
+    def findings(self, bad: Bool, column: str, code: str, message: str, **facts: Any) -> Iterator[Finding]:
+        """One finding a series about the cells of `bad` in a column."""
+        rows = np.flatnonzero(bad)
+        order = rows[np.argsort(self.owner[rows], kind="stable")]
+        for part in np.split(order, np.flatnonzero(np.diff(self.owner[order])) + 1) if len(order) else ():
+            series = None if self.panel.names.id is None else self.panel.ids[self.owner[part[0]]]
+            yield Finding(
+                code, message, series=series, column=column, when=spelled(self.stamps[part[:SHOWN]]), count=len(part),
+                found=float(self.columns[column][part[0]]), **facts,
+            )  # fmt: skip
+
+
+def check_data(model: Arguments, panel: Panel) -> None:
+    """DataError for columns that a fit cannot use on rows with a target, and for changepoints outside the history.
+
+    Missing values in columns are a DataWarning unless on_error="raise": such rows are left out then.
+    """
+    if panel.grid.dtype.kind != "M":
+        raise ConfigError("Prophet's model needs dates, but the time column holds integer steps")
+    rows, owner = panel.rows, panel.owner
+    seen = np.isfinite(panel.y[rows])
+    rows, owner = rows[seen], owner[seen]
+    columns = {name: panel.columns[rows, place] for place, name in enumerate(panel.column_names)}
+    cells = _Cells(panel, owner, panel.grid[panel.position(rows, owner)], columns)
+    lowest = np.full(len(panel), 0.0)
+    if model.scaling == "minmax":
+        lowest[:] = np.inf
+        np.minimum.at(lowest, owner, panel.y[rows])
+    wrong = list(_wrong(model, cells, lowest))
+    gaps = list(_missing(cells, "on rows with a target"))
+    if wrong or (gaps and model.on_error == "raise"):
+        raise DataError("the columns cannot be used", [*wrong, *gaps])
+    for gap in gaps[:SHOWN]:
+        warnings.warn(f"{gap.line()}. Those rows are left out", DataWarning, stacklevel=2)
+    if model.changepoints is not None:
+        check_changepoints(read_stamps(model.changepoints, "changepoints"), panel, model.on_error)
+
+
+def check_future(model: Fitted, panel: Panel, known: Float) -> None:
+    """FutureError for known values (n, h, k) that a forecast cannot use, and for holidays whose dates are not given."""
+    n, h, _ = known.shape
+    names = panel.known_names
+    times = frames.future_times(panel, h)
+    if panel.at is not None:
+        times = known[..., -1].astype(np.int64).astype("datetime64[us]")
+        names, known = names[:-1], known[..., :-1]
+    columns = {name: known[..., place].reshape(-1) for place, name in enumerate(names)}
+    cells = _Cells(panel, np.repeat(np.arange(n), h), times.reshape(-1), columns)
+    spans = model.state_["fit"].get("spans")
+    lowest = np.zeros(n) if spans is None else spans["floor"][panel.series]
+    wrong = [*_wrong(model, cells, lowest), *_missing(cells, "among the values to come")]
+    if wrong:
+        raise FutureError("future cannot be used", wrong)
+    days = model.state_["fit"].get("days")
+    if days is not None and times.size:
+        check_ahead(DayColumns.from_state(days), panel.grid, times)
+
+
+def _wrong(model: Arguments, cells: _Cells, lowest: Float) -> Iterator[Finding]:
+    """Findings about capacities and conditions; `lowest` (n,) is the floor where no column gives it."""
+    if model.growth == "logistic":
+        floor = cells.columns.get("floor", lowest[cells.owner])
+        under = "floor" if "floor" in cells.columns else "lowest value" if model.scaling == "minmax" else "floor, 0"
+        yield from cells.findings(
+            cells.columns["cap"] <= floor, "cap", "TSF-CAP", f"cap is not above the {under}",
+            expected="more", fix="Give the largest value that the series can reach, or growth='linear'",
+        )  # fmt: skip
+    for name in dict.fromkeys(term.condition_name for term in model.seasonalities if term.condition_name):
+        values = cells.columns[name]
+        who = next(term.name for term in model.seasonalities if term.condition_name == name)
+        yield from cells.findings(
+            np.isfinite(values) & (values != 0) & (values != 1), name, "TSF-CONDITION",
+            f"the condition of seasonality {who!r} is neither true nor false", expected="0 or 1",
+            fix="Give the rows on which it acts as true",
+        )  # fmt: skip
+
+
+def _missing(cells: _Cells, where: str) -> Iterator[Finding]:
+    """Findings about values that are no numbers; the moment of a row, which has no name of a column, is none."""
+    for name, values in cells.columns.items():
+        yield from cells.findings(
+            ~np.isfinite(values), name, "TSF-COLUMN", f"missing or infinite {where}",
+            expected="a number", fix="Fill them in the table (0 where nothing took place), or leave the column out",
+        )  # fmt: skip
+
+
+def check_changepoints(changepoints: NDArray[np.datetime64], panel: Panel, on_error: str = "raise") -> None:
+    """DataError for changepoints (c,) outside the observed rows of a series, as wall-clock time; ConfigError where none
+    has them.
+
+    Unless on_error="raise", series that lack one are a DataWarning: they go without it.
+    """
+    if not len(changepoints) or not len(panel.grid):
+        return
+    rows, owner = panel.rows, panel.owner
+    seen = np.isfinite(panel.y[rows])
+    position = panel.position(rows[seen], owner[seen])
+    first, last = np.full(len(panel), len(panel.grid)), np.full(len(panel), -1)
+    np.minimum.at(first, owner[seen], position)
+    np.maximum.at(last, owner[seen], position)
+    some = np.flatnonzero(last >= 0)
+    wall = panel.grid
+    if panel.tz is not None and not is_coarse(panel.freq):
+        wall = to_wall(wall, str(panel.tz))
+    outside = (changepoints < wall[first[some], None]) | (changepoints > wall[last[some], None])  # (n, c)
+    nowhere = outside.all(axis=0)
+    if len(some) and nowhere.any():
+        begin, end = spelled(wall[[first[some].min(), last[some].max()]])
+        raise ConfigError(
+            f"changepoints {listed(spelled(changepoints[nowhere]))} lie outside the history, {begin} to {end}; "
+            "leave them out: the trend can bend only between rows"
+        )
+    lacking = np.flatnonzero(outside.any(axis=1))
+    findings = [
+        Finding(
+            "TSF-CHANGEPOINT", "changepoints outside the history", column=panel.names.time,
+            series=None if panel.names.id is None else panel.ids[i], when=spelled(changepoints[beyond][:SHOWN]),
+            count=int(beyond.sum()), found=" to ".join(str(day) for day in spelled(wall[[first[i], last[i]]])),
+            expected="a history around them",
+            fix="Leave the changepoints out, or the series; on_error='skip' fits it without them",
+        )
+        for i, beyond in zip(some[lacking], outside[lacking], strict=True)
+    ]  # fmt: skip
+    if findings and on_error == "raise":
+        raise DataError(f"{len(findings)} of {len(panel)} series do not reach all changepoints", findings)
+    if findings:
+        names = listed(f.series for f in findings)
+        warnings.warn(f"changepoints outside the history are left out of {names}", DataWarning, stacklevel=2)
+
+
+def check_ahead(columns: DayColumns, history: NDArray[Any], times: NDArray[Any]) -> None:
+    """FutureError for days to come whose holidays nobody gave, from stamps of the history and of the forecast.
+
+    A table that ends before a holiday's usual next date would give that day no effect, and the forecast would look
+    like any other: an error for what comes at even intervals. What comes at odd ones may really not come, so that is a
+    DataWarning.
+    """
+    ahead = times.astype("datetime64[D]").astype(np.int64).reshape(-1)
+    if int(ahead.max()) > columns.last:
+        end = np.datetime64(columns.last, "D")
+        raise FutureError(f"the holidays of the model are known until {end}; forecast fewer steps, or fit it again")
+    seen = history.astype("datetime64[D]").astype(np.int64)
+    lapses = missing_ahead(columns, seen, ahead)
+    findings = [_lapsed(lapse) for lapse in lapses if lapse.regular]
+    if findings:
+        raise FutureError("the table of holidays ends before the forecast does", findings)
+    odd = [f"{lapse.name!r} (last on {np.datetime64(lapse.last, 'D')})" for lapse in lapses]
+    if odd:
+        warnings.warn(
+            f"holidays: no dates to come are given for {listed(odd)}; the forecast counts on none",
+            DataWarning,
+            stacklevel=2,
+        )
+
+
+def _lapsed(lapse: Lapse) -> Finding:
+    last, due = (spelled(np.array([day], "datetime64[D]"))[0] for day in (lapse.last, lapse.due))
+    return Finding(
+        "TSF-FUTURE", f"holiday {lapse.name!r} has no date to come", column="holiday", when=(due,),
+        found=f"{last} as the last one", expected=f"one around {due}",
+        fix="Add its coming dates to holidays= and fit again; if it has ended, one date beyond the forecast says so",
+    )  # fmt: skip

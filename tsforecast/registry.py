@@ -18,10 +18,16 @@ FORECASTERS = {
     "Drift": "tsforecast.models.naive",
     "LagRegressor": "tsforecast.models.lag_regressor",
     "Naive": "tsforecast.models.naive",
+    "Prophet": "tsforecast.models.prophet",
     "SeasonalNaive": "tsforecast.models.naive",
     "WindowMean": "tsforecast.models.naive",
 }
-_RECIPES = {"Conformal": "tsforecast.intervals"}
+_RECIPES = {
+    "Conformal": "tsforecast.intervals",
+    "KoreanHolidays": "tsforecast.calendars.pooled",
+    "Regressor": "tsforecast.models.prophet.terms",
+    "Seasonality": "tsforecast.models.prophet.terms",
+}
 
 
 def find(name: str) -> type:
@@ -66,4 +72,6 @@ def _revived(value: Any) -> Any:
         if value["class"] in _RECIPES:
             return getattr(import_module(_RECIPES[value["class"]]), value["class"])(**params)
         return find(value["class"])(**params)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_revived(inner) for inner in value)
     return value

@@ -13,9 +13,9 @@ from scipy.special import expit
 from tsforecast.calendars.clock import wall_clock
 from tsforecast.errors import FutureError
 from tsforecast.forecast import Forecast
+from tsforecast.models.prophet import uncertainty
 from tsforecast.models.prophet.features import Features
 from tsforecast.models.prophet.layout import DAY
-from tsforecast.models.prophet.uncertainty import half_widths, logistic_quantiles
 from tsforecast.panel import Bool, Float, Int
 
 __all__ = ["Ahead", "State", "changes_ahead", "columns_of", "forecast", "groups_of", "pieces", "terms", "trend"]
@@ -150,12 +150,12 @@ def forecast(state: State, ahead: Ahead, features: Features, growth: str, levels
     rate, spread, distance, sigma = changes_ahead(state, ahead, growth)
     if growth == "logistic":
         cap, _ = capacity(state, ahead)
-        low, high = logistic_quantiles(
+        low, high = uncertainty.logistic_quantiles(
             levels, rate, spread, distance, sigma, argument(state, ahead, growth), cap * factor
         )
         shift = (plus * scale + floor)[..., None]
         return Forecast(point, low * scale[..., None] + shift, high * scale[..., None] + shift)
-    width = half_widths(levels, rate, spread[:, None] * np.abs(factor), distance, sigma) * scale[..., None]
+    width = uncertainty.half_widths(levels, rate, spread[:, None] * np.abs(factor), distance, sigma) * scale[..., None]
     return Forecast(point, point[..., None] - width, point[..., None] + width)
 
 

@@ -150,7 +150,8 @@ def problems(settings: Settings, unit: Unit, span: Scaled, terms: Int) -> tuple[
         x[..., own] = np.where(weight[..., None] > 0, (x[..., own] - moved) / span.std[:, None, which], 0.0)
     problem = Problem(
         y=np.where(weight > 0, y, 0.0), weight=weight, t=t,
-        changepoints=span.places.tau[:, hinges] / span.places.unit[:, None], x=x, multiplicative=settings.features.multiplicative[columns],
+        changepoints=span.places.tau[:, hinges] / span.places.unit[:, None],
+        x=x, multiplicative=settings.features.multiplicative[columns],
         precision=settings.precision[np.concatenate([[0, 1], 2 + columns])], tau=settings.tau,
         growth=settings.growth if 0 in terms else "flat", cap=cap,
     )  # fmt: skip

@@ -67,7 +67,7 @@ def check_data(model: Arguments, panel: Panel) -> None:
     wrong = list(_wrong(model, cells, lowest))
     gaps = list(_missing(cells, "on rows with a target"))
     if wrong or (gaps and model.on_error == "raise"):
-        raise DataError("the columns cannot be used", [*wrong, *gaps])
+        raise DataError("the columns of the data cannot be used", [*wrong, *gaps])
     for gap in gaps[:SHOWN]:
         warnings.warn(f"{gap.line()}. Those rows are left out", DataWarning, stacklevel=2)
     if model.changepoints is not None:
@@ -86,9 +86,9 @@ def check_future(model: Fitted, panel: Panel, known: Float) -> None:
     cells = _Cells(panel, np.repeat(np.arange(n), h), times.reshape(-1), columns)
     spans = model.state_["fit"].get("spans")
     lowest = np.zeros(n) if spans is None else spans["floor"][panel.series]
-    wrong = [*_wrong(model, cells, lowest), *_missing(cells, "among the values to come")]
+    wrong = [*_wrong(model, cells, lowest), *_missing(cells, "for rows to come")]
     if wrong:
-        raise FutureError("future cannot be used", wrong)
+        raise FutureError("the values to come cannot be used", wrong)
     days = model.state_["fit"].get("days")
     if days is not None and times.size:
         check_ahead(DayColumns.from_state(days), panel.grid, times)
@@ -114,12 +114,14 @@ def _wrong(model: Arguments, cells: _Cells, lowest: Float) -> Iterator[Finding]:
 
 
 def _missing(cells: _Cells, where: str) -> Iterator[Finding]:
-    """Findings about values that are no numbers; the moment of a row, which has no name of a column, is none."""
+    """Findings about values that are no numbers."""
     for name, values in cells.columns.items():
+        fix = "Fill them in the table (0 where nothing took place), or leave the column out"
+        if name in ("cap", "floor"):
+            fix = f"Give the {name} of every row, the same number for all where it does not move"
         yield from cells.findings(
-            ~np.isfinite(values), name, "TSF-COLUMN", f"missing or infinite {where}",
-            expected="a number", fix="Fill them in the table (0 where nothing took place), or leave the column out",
-        )  # fmt: skip
+            ~np.isfinite(values), name, "TSF-COLUMN", f"missing or infinite {where}", expected="a number", fix=fix
+        )
 
 
 def check_changepoints(changepoints: NDArray[np.datetime64], panel: Panel, on_error: str = "raise") -> None:

@@ -197,10 +197,15 @@ class Prophet(Forecaster):
         if panel.at is not None:
             times = frames.future_times(panel, h, future=future).astype("datetime64[us]").astype(np.int64)
             values = np.concatenate([values, times[..., None].astype(float)], axis=2)
+        checks.check_future(self, panel, values)
         return values
 
-    def _check(self, panel: Panel, h: int | None) -> None:
+    def _validate(self, h: int | None) -> None:
+        super()._validate(h)
         checks.check_arguments(self)
+
+    def _check(self, panel: Panel, h: int | None) -> None:
+        checks.check_data(self, panel)
 
     def _rows_needed(self, panel: Panel) -> int:
         return 2

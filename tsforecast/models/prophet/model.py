@@ -15,7 +15,7 @@ from tsforecast.errors import ConfigError
 from tsforecast.forecast import Forecast
 from tsforecast.forecaster import Forecaster
 from tsforecast.intervals import checked_levels
-from tsforecast.models.prophet import checks, components, fitting, forecasting, inference
+from tsforecast.models.prophet import bridge, checks, components, fitting, forecasting, inference
 from tsforecast.models.prophet.features import BUILT_IN, Features, Order
 from tsforecast.models.prophet.holidays import day_columns
 from tsforecast.models.prophet.settings import Settings
@@ -211,14 +211,21 @@ class Prophet(Forecaster):
         return 2
 
     def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
-        days = self._days(panel)
+        if self.engine == "stan":
+            pooled = bridge.pooled_parts(self.holidays)
+            days = self._days(panel, pooled) if pooled else None
+            return bridge.fit(panel, self.get_params(deep=False), self.seasonalities, self._regressors(panel), days)
+        days = self._days(panel, self.holidays)
         features = self._features(panel, days)
         state: State = fitting.fit(panel, self._settings(features))
         return {"spans": state, "days": None if days is None else days.state(), "names": list(features.names)}
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
+        ahead = self._ahead(panel, h, known)
+        if self.engine == "stan":
+            return bridge.forecast(state, panel, ahead, levels, self.seed)
         features = self._features(panel, _days_of(state))
-        return forecasting.forecast(state["spans"], self._ahead(panel, h, known), features, self.growth, levels)
+        return forecasting.forecast(state["spans"], ahead, features, self.growth, levels)
 
     def _ahead(self, panel: Panel, h: int, known: Float) -> forecasting.Ahead:
         times = frames.future_times(panel, h)
@@ -230,18 +237,19 @@ class Prophet(Forecaster):
         return forecasting.Ahead.of(times, known, panel.known_names, panel.series, (panel.tz, panel.freq))
 
     def _join(self, old: State, new: State, panel: Panel, n_old: int) -> State:
-        fit = fitting.joined(old["fit"], new["fit"])
+        join = bridge.joined if self.engine == "stan" else fitting.joined
+        fit = join(old["fit"], new["fit"])
         return super()._join(old | {"fit": {}}, new | {"fit": {}}, panel, n_old) | {"fit": fit}
 
     def _keep(self, state: State) -> int | None:
         return 64
 
-    def _days(self, panel: Panel) -> DayColumns | None:
-        if self.holidays is None or not len(panel.grid):
+    def _days(self, panel: Panel, holidays: Any) -> DayColumns | None:
+        if holidays is None or not len(panel.grid):
             return None
         days = panel.grid[[0, -1]].astype("datetime64[D]").astype(np.int64)
         return day_columns(
-            self.holidays,
+            holidays,
             first_day=int(days[0]) - 1,
             last_day=int(days[1]) + 1,
             prior_scale=self.holidays_prior_scale,

@@ -19,8 +19,8 @@ def half_widths(levels: Sequence[float], rate: Float, spread: Float, distance: F
     """Half-widths (n, h, q) of central intervals, levels in percent, for slope changes to come and noise.
 
     rate (n,) of changes a unit of scaled time, spread (n,) or (n, h) their mean size (times the factor that multiplies
-    the trend), distance (n, h) >= 0 in scaled time after the last row, sigma (n,) of the noise. Within 0.3 % of the
-    exact law for levels from 1 to 99.9; NaN where an argument is NaN.
+    the trend), distance (n, h) >= 0 in scaled time after the last row, sigma (n,) or (n, h) of the noise. Within 0.3 %
+    of the exact law for levels from 1 to 99.9; NaN where an argument is NaN.
     """
     n, h = distance.shape
     out = np.empty((n, h, len(levels)))
@@ -29,7 +29,8 @@ def half_widths(levels: Sequence[float], rate: Float, spread: Float, distance: F
         some = slice(first, first + step)
         away = distance[some]
         size = away * np.abs(spread[some] if spread.ndim == 2 else spread[some, None])
-        u, noise = away * rate[some, None], np.broadcast_to(sigma[some, None], away.shape)
+        own = sigma[some] if sigma.ndim == 2 else sigma[some, None]
+        u, noise = away * rate[some, None], np.broadcast_to(own, away.shape)
         for q, level in enumerate(levels):
             out[some, :, q] = Quantiles.of(level / 100.0)(u, size, noise)
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from tsforecast import frames
-from tsforecast.errors import ConfigError
+from tsforecast.errors import ConfigError, FitWarning, listed
 from tsforecast.models.prophet.forecasting import State
 from tsforecast.models.prophet.layout import DAY, Unit, units
 from tsforecast.models.prophet.posterior import basis_of, curvature, curve_at, straight
@@ -19,7 +20,7 @@ from tsforecast.models.prophet.settings import Settings
 from tsforecast.models.prophet.spans import normal_equations, problems
 from tsforecast.panel import Bool, Float, Int, Panel
 
-__all__ = ["changes", "covariances", "diagnostics", "effects"]
+__all__ = ["changes", "covariances", "diagnostics", "effects", "warn_of_reduced"]
 
 
 def covariances(panel: Panel, settings: Settings, state: State) -> Iterator[tuple[Int, Float]]:
@@ -151,6 +152,19 @@ def _change_names(panel: Panel, state: State) -> NDArray[Any]:
     day = np.datetime_as_string(_moments(panel, state), unit="D")
     names: NDArray[Any] = np.char.add("change:", day).astype(object) if day.size else day.astype(object)
     return names
+
+
+def warn_of_reduced(panel: Panel, state: State, name: str) -> None:
+    """FitWarning for series whose posterior has no mode with all terms: too few rows, so that some were left out."""
+    fewer = panel.ids[state["thinned"][panel.series] > 0]
+    if len(fewer):
+        warnings.warn(
+            f"{name}: {len(fewer)} of {len(panel)} series have too few rows for all terms (the noise would fall to "
+            f"zero): {listed(fewer)} were fitted with fewer harmonics or changepoints, as diagnostics_ tells; give more "
+            "rows or lower orders",
+            FitWarning,
+            stacklevel=3,
+        )
 
 
 def diagnostics(panel: Panel, state: State) -> Any:

@@ -207,6 +207,13 @@ class Prophet(Forecaster):
     def _check(self, panel: Panel, h: int | None) -> None:
         checks.check_data(self, panel)
 
+    def fit(self, data: Any, *, h: int | None = None, static: Any = None) -> Self:
+        """Fit on a table (unique_id, ds, y) or a Panel; FitWarning names series with too few rows for all terms."""
+        super().fit(data, h=h, static=static)
+        if self.engine == "map" and self.on_error == "raise":
+            inference.warn_of_reduced(self._ready(), self.state_["fit"]["spans"], self.name)
+        return self
+
     def _rows_needed(self, panel: Panel) -> int:
         return 2
 
@@ -260,9 +267,9 @@ class Prophet(Forecaster):
         if panel.grid.dtype.kind != "M":
             raise ConfigError(f"{self.name} needs dates, but the time column holds integer steps")
         orders = {name: getattr(self, f"{name}_seasonality") for name in BUILT_IN}
-        rhythm = Rhythm.of(panel.freq).kind
-        for name, lacking in (("daily", rhythm != "fine"), ("weekly", rhythm == "long")):
-            if orders[name] == "auto" and lacking:
+        rhythm = Rhythm.of(panel.freq)
+        for name in BUILT_IN:  # Prophet leaves a yearly seasonality on for one row a year
+            if orders[name] == "auto" and rhythm.rows_in(name) < 2:
                 orders[name] = False
         own = {term.name for term in self.seasonalities}
         terms = [

@@ -113,7 +113,8 @@ def at_variance(problem: Normal, v: Float, signs: Signs, rounds: int = 400) -> t
 def _residual(problem: Normal, theta: Float) -> Float:
     """Residual sums of squares (b,)."""
     fit = (problem.gram @ theta[..., None])[..., 0]
-    return np.maximum(problem.square - (theta * (2 * problem.moment - fit)).sum(axis=1), 0.0)
+    left: Float = np.maximum(problem.square - (theta * (2 * problem.moment - fit)).sum(axis=1), 0.0)
+    return left
 
 
 def _tight(problem: Normal, signs: Signs) -> Bool:

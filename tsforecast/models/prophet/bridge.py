@@ -50,7 +50,7 @@ def fit(
     country, table = _holidays(params["holidays"])
     recipe = stan.Recipe(arguments | {"holidays": table}, country, seasonalities, terms)
     spans = [_rows(panel, i, days) for i in range(len(panel))]
-    found, causes = stan.fit_spans(recipe, spans, stan.seeds_of(panel.ids, params["seed"]))
+    found, causes = stan.fit_spans(recipe, spans, stan.seeds_of(list(panel.ids), params["seed"]))
     lost = [(panel.ids[i], cause) for i, cause in enumerate(causes) if cause is not None]
     if lost:
         ids = listed([name for name, _ in lost])
@@ -63,7 +63,7 @@ def run(state: State, panel: Panel, ahead: Ahead, levels: Sequence[float], seed:
     days = None if state["days"] is None else DayColumns.from_state(state["days"])
     models = [state["models"][i] or None for i in ahead.fits]
     spans = [_ahead_rows(ahead, i, days) for i in range(len(ahead.fits))]
-    return stan.forecast_spans(models, spans, levels, stan.seeds_of(panel.ids, seed))
+    return stan.forecast_spans(models, spans, levels, stan.seeds_of(list(panel.ids), seed))
 
 
 def forecast(state: State, panel: Panel, ahead: Ahead, levels: Sequence[float], seed: int) -> Forecast:

@@ -119,4 +119,5 @@ def _trend_basis(state: State, ahead: Ahead, settings: Settings) -> Float:
 
 def _deviation(x: Float, cov: Float) -> Float:
     """Standard deviations (n, h) of x (n, h, c) times coefficients with covariance (n, c, c)."""
-    return np.sqrt(np.maximum(((x @ cov) * x).sum(axis=2), 0.0))
+    deviation: Float = np.sqrt(np.maximum(((x @ cov) * x).sum(axis=2), 0.0))
+    return deviation

@@ -59,7 +59,7 @@ def argument(state: State, ahead: Ahead, growth: str) -> Float:
     if growth == "flat":
         return np.broadcast_to(state["m"][f, None], ahead.times.shape)
     t = ahead.scaled_time(state)
-    line = state["k"][f, None] * (t - state["m"][f, None] if growth == "logistic" else t)
+    line: Float = state["k"][f, None] * (t - state["m"][f, None] if growth == "logistic" else t)
     for j in range(state["delta"].shape[1]):  # hinges one by one: (n, h, S) would be the largest array by far
         line += state["delta"][f, j, None] * np.maximum(t - state["at"][f, j, None], 0.0)
     return line if growth == "logistic" else line + state["m"][f, None]

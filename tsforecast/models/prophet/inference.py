@@ -32,7 +32,8 @@ def covariances(panel: Panel, settings: Settings, state: State) -> Iterator[tupl
     """
     fitted = _as_fitted(panel, state)
     calendar = Calendar.of(fitted, settings.features)
-    for unit in units(fitted, len(settings.features.names), settings.features.has_row_columns):
+    for make in units(fitted, len(settings.features.names), settings.features.has_row_columns):
+        unit = make()
         at = panel.series[unit.spans]
         theta = np.concatenate(
             [state[name][at, None] for name in ("k", "m")] + [state["beta"][at], state["delta"][at]], 1
@@ -160,8 +161,8 @@ def warn_of_reduced(panel: Panel, state: State, name: str) -> None:
     if len(fewer):
         warnings.warn(
             f"{name}: {len(fewer)} of {len(panel)} series have too few rows for all terms (the noise would fall to "
-            f"zero): {listed(fewer)} were fitted with fewer harmonics or changepoints, as diagnostics_ tells; give more "
-            "rows or lower orders",
+            f"zero): {listed(fewer)} were fitted with fewer harmonics or changepoints, as diagnostics_ tells; "
+            "give more rows or lower orders",
             FitWarning,
             stacklevel=3,
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -49,8 +50,8 @@ class Unit:
         return replace(self, spans=self.spans[index], series=self.series[index], last=self.last[index])
 
 
-def units(panel: Panel, width: int, row_columns: bool) -> Iterator[Unit]:
-    """The spans of a panel that hold an observed row, in units bounded in memory for `width` columns.
+def units(panel: Panel, width: int, row_columns: bool) -> Iterator[Callable[[], Unit]]:
+    """How to make each unit: all spans that hold an observed row, bounded in memory for `width` columns.
 
     Series without gaps that begin on the same grid position share their column sums, unless rows have columns of
     their own.
@@ -85,8 +86,10 @@ def units(panel: Panel, width: int, row_columns: bool) -> Iterator[Unit]:
         number[chosen] = np.arange(len(chosen))
         mine = np.flatnonzero(number[of_span] >= 0)
         series = number[of_span[mine]]
-        yield _unit(panel, seen, first[chosen], final[chosen], offset[chosen], key[chosen], kept[mine], series,
-                    last[mine] - first[of_span[mine]])  # fmt: skip
+        yield partial(
+            _unit, panel, seen, first[chosen], final[chosen], offset[chosen], key[chosen], kept[mine], series,
+            last[mine] - first[of_span[mine]],
+        )  # fmt: skip
 
 
 def _packed(order: Int, key: Int, length: Int, spans: Int, width: int) -> Iterator[Int]:
@@ -171,7 +174,7 @@ def facts(unit: Unit) -> Facts:
     low = np.minimum.accumulate(np.where(unit.observed, y, np.inf), axis=1)[s, last]
     high = np.maximum.accumulate(np.where(unit.observed, y, -np.inf), axis=1)[s, last]
     return Facts(
-        count=np.cumsum(unit.observed, axis=1)[s, last],
+        count=np.cumsum(unit.observed, axis=1, dtype=np.int64)[s, last],
         unit=np.where(last > 0, unit.tau[s, last], 1.0),
         low=low,
         high=high,

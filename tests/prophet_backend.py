@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from prophet.models import IStanBackend, StanBackendEnum
 
+from tsforecast.models.prophet import additive, nonlinear
 from tsforecast.models.prophet.additive import Normal
-from tsforecast.models.prophet.additive import solve as solve_additive
-from tsforecast.models.prophet.nonlinear import solve as solve_nonlinear
 from tsforecast.models.prophet.posterior import Problem
 
 NAME = "MODE"
@@ -26,16 +25,19 @@ def arrays(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mode(data: Mapping[str, Any], start: tuple[float, float]) -> dict[str, Any]:
-    """The mode of one series by our solvers: k, m, delta, beta, sigma_obs, and whether it is `proper`."""
+    """The mode of one series by our solvers: k, m, delta, beta, sigma_obs, whether it is `proper`, and, where terms
+    multiply or the trend is logistic, the solver's own `objective`."""
     given = arrays(data)
-    additive = given["growth"] != "logistic" and not given["s_m"].any()
-    theta, variance, proper = _additive(given) if additive else _nonlinear(given, start)
+    convex = given["growth"] != "logistic" and not given["s_m"].any()
+    found = _additive(given) if convex else _nonlinear(given, start)
+    theta = found.theta[0]
     g = 2 + given["X"].shape[1]
-    parts = {"k": theta[0], "m": theta[1], "beta": theta[2:g], "delta": theta[g:], "sigma_obs": np.sqrt(variance)}
-    return {**parts, "proper": proper}
+    parts = {"k": theta[0], "m": theta[1], "beta": theta[2:g], "delta": theta[g:]}
+    told = {"proper": bool(found.proper[0])} | ({} if convex else {"objective": float(found.objective[0])})
+    return {**parts, "sigma_obs": float(np.sqrt(found.variance[0])), **told}
 
 
-def _additive(given: dict[str, Any]) -> tuple[np.ndarray, float, bool]:
+def _additive(given: dict[str, Any]) -> additive.Mode:
     t, level = given["t"], given["y"].mean()
     y = given["y"] - level  # or squares of a signal far from zero would drown in those of its level
     bent = np.maximum(t[:, None] - given["t_change"], 0)
@@ -54,12 +56,12 @@ def _additive(given: dict[str, Any]) -> tuple[np.ndarray, float, bool]:
         centre=centre,
         tau=np.array([given["tau"]]),
     )
-    found = solve_additive(problem)
+    found = additive.solve(problem)
     found.theta[0, 1] += level
-    return found.theta[0], float(found.variance[0]), bool(found.proper[0])
+    return found
 
 
-def _nonlinear(given: dict[str, Any], start: tuple[float, float]) -> tuple[np.ndarray, float, bool]:
+def _nonlinear(given: dict[str, Any], start: tuple[float, float]) -> nonlinear.Mode:
     problem = Problem(
         y=given["y"][None],
         weight=np.ones((1, len(given["y"]))),
@@ -72,8 +74,7 @@ def _nonlinear(given: dict[str, Any], start: tuple[float, float]) -> tuple[np.nd
         growth=given["growth"],
         cap=given["cap"][None] if given["growth"] == "logistic" else None,
     )
-    found = solve_nonlinear(problem, np.array([start]))
-    return found.theta[0], float(found.variance[0]), bool(found.proper[0])
+    return nonlinear.solve(problem, np.array([start]))
 
 
 class ModeBackend(IStanBackend):
@@ -88,8 +89,8 @@ class ModeBackend(IStanBackend):
 
     def fit(self, stan_init: dict[str, Any], stan_data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         found = mode(stan_data, (float(stan_init["k"]), float(stan_init["m"])))
-        del found["proper"]
-        return {name: np.asarray(value, float).reshape(1, -1) for name, value in found.items()}
+        wanted = ("k", "m", "delta", "beta", "sigma_obs")
+        return {name: np.asarray(found[name], float).reshape(1, -1) for name in wanted}
 
     def sampling(
         self, stan_init: dict[str, Any], stan_data: dict[str, Any], samples: int, **kwargs: Any

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tsforecast.errors import ConfigError, listed
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast.calendars.overrides import Overrides, plain_overrides, rows_for
+from tsforecast.errors import ConfigError
+from tsforecast.panel import Bool, Int
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import pandas as pd
 
-__all__ = ["holiday_table", "is_holiday_word", "weekend"]
+__all__ = ["Holidays", "around", "coverage", "holiday_table", "is_holiday_word", "look_up", "weekend"]
 
 # What the exchange's own rules close, known long before. Storms, mourning, blackouts and the Wednesdays of
 # 1968 were not known when a forecast would have been made, so they are left out.
@@ -34,7 +38,29 @@ _NYSE_SCHEDULED = frozenset(
         "Washington's Birthday",
     }
 )
-_COLUMNS = ("date", "name", "off_weekday", "source")
+
+
+class Holidays(NamedTuple):
+    """Holidays of one calendar, one row a date, sorted: day (m,) since 1970-01-01; name, family, source (m,) as text.
+
+    Families are empty where the calendar has none; a source is "holidays 0.108" or "override".
+    """
+
+    day: Int
+    name: NDArray[Any]
+    family: NDArray[Any]
+    source: NDArray[Any]
+
+    def take(self, rows: Bool | Int) -> Holidays:
+        """The chosen rows."""
+        return Holidays(*(values[rows] for values in self))
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[int, str, str, str]]) -> Holidays:
+        """Rows (day, name, family, source) in the order of their days."""
+        columns = [np.array(values, dtype=object) for values in zip(*sorted(rows), strict=True)]
+        day, name, family, source = columns or [np.empty(0, dtype=object)] * 4
+        return cls(day.astype(np.int64), name, family, source)
 
 
 def is_holiday_word(word: str) -> bool:
@@ -56,84 +82,85 @@ def weekend(word: str) -> frozenset[int]:
     return frozenset(holidays.country_holidays(word.partition("-")[0]).weekend)
 
 
+def coverage(word: str) -> tuple[int, int]:
+    """First and last year that the package knows of a calendar."""
+    source = _source(word, ())
+    return source.start_year, source.end_year
+
+
+def look_up(word: str, first_year: int, last_year: int, overrides: Overrides | None = None) -> Holidays:
+    """Holidays of those years by the installed package, corrected by `overrides` as `plain_overrides` gives them.
+
+    Names of a day with several are joined by "; ". For KR the bank holiday of 1 May is in, and names are Korean.
+    ConfigError: a word or years that the package does not cover.
+    """
+    found = _from_package(word, first_year, last_year)
+    epoch, origin = 719_163, f"holidays {version('holidays')}"  # date.toordinal() of 1970-01-01
+    rows = {day.toordinal() - epoch: (name, "", origin) for day, name in found.items()}
+    for date, name, family in rows_for(overrides, word) if overrides else ():
+        day = np.datetime64(date, "D")
+        if not first_year <= int(date[:4]) <= last_year:
+            continue
+        if name:
+            rows[int(day.astype(np.int64))] = (name, family, "override")
+        else:
+            rows.pop(int(day.astype(np.int64)), None)
+    return Holidays.of((day, *row) for day, row in rows.items())
+
+
+def around(word: str, first_year: int, last_year: int, overrides: Overrides | None = None) -> Holidays:
+    """Holidays of those years and of the one before and after where there is any, so that no run of days off is cut."""
+    earliest, latest = coverage(word)
+    _check_years(word, first_year, last_year, (earliest, latest))
+    return look_up(word, max(first_year - 1, earliest), min(last_year + 1, latest), overrides)
+
+
 def holiday_table(word: str, first_year: int, last_year: int, overrides: Any = None) -> pd.DataFrame:
     """One row a date, sorted: date, name, off_weekday, source ("holidays 0.108" or "override").
 
-    `overrides` is a table (or a dict of columns) with `date` and `name`, perhaps `calendar` (the word that
-    a row is for; without it a row is for every calendar); other columns are kept. It comes first: a row
-    renames that date's holiday, adds it, or takes it away where `name` is empty. Names of a day with
-    several are joined by "; ". For KR the bank holiday of 1 May is in, and names are Korean. ConfigError: a
-    word or years that the package does not cover, overrides that cannot be read.
+    `overrides` is a table (or a dict of columns) with `date` and `name`, perhaps `calendar` (the word that a row is
+    for; without it a row is for every calendar). It comes first: a row renames that date's holiday, adds it, or takes
+    it away where `name` is empty. ConfigError: a word or years that the package does not cover, overrides that cannot
+    be read.
     """
     import pandas as pd
 
-    found = _from_package(word, first_year, last_year)
-    table = pd.DataFrame({"date": pd.to_datetime(list(found)), "name": list(found.values())})
-    table["date"] = table["date"].astype("datetime64[us]")
-    table["source"] = f"holidays {version('holidays')}"
-    if overrides is not None:
-        table = _overridden(table, _checked(overrides, word))
-        table = table[table["date"].dt.year.between(first_year, last_year)]
-    table = table.sort_values("date", ignore_index=True)
-    table["off_weekday"] = ~table["date"].dt.day_of_week.isin(list(weekend(word)))
-    extra = [name for name in table.columns if name not in _COLUMNS and name != "calendar"]
-    return table[[*_COLUMNS, *extra]]
+    found = look_up(word, first_year, last_year, None if overrides is None else plain_overrides(overrides))
+    resting = np.isin((found.day + 3) % 7, list(weekend(word)))
+    date = pd.Series(found.day.astype("datetime64[D]").astype("datetime64[us]"))
+    columns = {"name": found.name.astype(str), "off_weekday": ~resting, "source": found.source.astype(str)}
+    return pd.DataFrame({"date": date} | columns)
 
 
-def _from_package(word: str, first_year: int, last_year: int) -> dict[Any, str]:
+def _source(word: str, years: Iterable[int]) -> Any:
     import holidays
 
     if not is_holiday_word(word):
         raise ConfigError(f"no holiday calendar {word!r}; there are NYSE and country codes such as KR, US, US-CA")
-    years = range(first_year, last_year + 1)
     country, _, region = word.partition("-")
     if word == "NYSE":
-        source = holidays.financial_holidays("NYSE", years=years)
-    elif word == "KR":
+        return holidays.financial_holidays("NYSE", years=years)
+    if word == "KR":
         # One language and both categories, so that names do not move and 1 May is off before 2026 too.
-        source = holidays.country_holidays("KR", years=years, categories=("public", "bank"), language="ko")
-    else:
-        source = holidays.country_holidays(country, subdiv=region or None, years=years)
-    if first_year < source.start_year or last_year > source.end_year:
-        raise ConfigError(
-            f"the {word} calendar covers {source.start_year} to {source.end_year}, "
-            f"but {first_year} to {last_year} is asked for; leave {word!r} out of `calendar`"
-        )
+        return holidays.country_holidays("KR", years=years, categories=("public", "bank"), language="ko")
+    return holidays.country_holidays(country, subdiv=region or None, years=years)
+
+
+def _from_package(word: str, first_year: int, last_year: int) -> dict[Any, str]:
+    source = _source(word, range(first_year, last_year + 1))
+    _check_years(word, first_year, last_year, (source.start_year, source.end_year))
     if word != "NYSE":
         return dict(source.items())
     return {day: name for day, name in source.items() if _is_scheduled(name.split("; "))}
 
 
+def _check_years(word: str, first_year: int, last_year: int, covered: tuple[int, int]) -> None:
+    if first_year < covered[0] or last_year > covered[1]:
+        raise ConfigError(
+            f"the {word} calendar covers {covered[0]} to {covered[1]}, "
+            f"but {first_year} to {last_year} is asked for; leave {word!r} out of `calendar`"
+        )
+
+
 def _is_scheduled(names: Iterable[str]) -> bool:
     return any(name.removesuffix(" (observed)") in _NYSE_SCHEDULED for name in names)
-
-
-def _checked(overrides: Any, word: str) -> pd.DataFrame:
-    """The override rows for `word`, dates without a clock time."""
-    import pandas as pd
-
-    rows = pd.DataFrame(overrides)
-    missing = [name for name in ("date", "name") if name not in rows.columns]
-    if missing:
-        raise ConfigError(f"calendar overrides need the columns date and name; {listed(missing)} is not there")
-    if "calendar" in rows.columns:
-        rows = rows[rows["calendar"].isna() | (rows["calendar"] == word)]
-    try:
-        dates = pd.to_datetime(rows["date"]).dt.normalize()
-    except (ValueError, TypeError) as cause:
-        raise ConfigError(f"calendar overrides hold a date that cannot be read: {cause}") from cause
-    if dates.isna().any():
-        raise ConfigError(f"calendar overrides lack a date in rows {listed(rows.index[dates.isna()])}")
-    rows = rows.assign(date=dates.astype("datetime64[us]"), source="override")
-    twice = rows.loc[rows["date"].duplicated(), "date"].dt.date
-    if len(twice):
-        raise ConfigError(f"calendar overrides hold dates twice: {listed(twice)}; keep one row a date")
-    return rows
-
-
-def _overridden(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
-    kept = table[~table["date"].isin(rows["date"])]
-    added = rows[rows["name"].notna() & (rows["name"] != "")]
-    return pd.concat([kept, added], ignore_index=True) if len(added) else kept

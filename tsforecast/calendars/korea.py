@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tsforecast.calendars.countries import holiday_table
+from tsforecast.calendars.countries import Holidays, around, weekend
+from tsforecast.calendars.days_off import days_off
+from tsforecast.calendars.overrides import plain_overrides
 from tsforecast.errors import ConfigError, listed
+from tsforecast.panel import Int
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FAMILIES", "korean_holidays"]
+__all__ = ["FAMILIES", "FEASTS", "feast_days", "in_families", "korean_holidays"]
 
 # Which words of a Korean holiday name belong to which family.
 _WORDS = {
@@ -29,9 +32,29 @@ _WORDS = {
 }
 FAMILIES = (*_WORDS, "temporary", "substitute")
 """Families of Korean holidays, in the order of their columns."""
+FEASTS = {"seollal": ("설날", "민속의 날"), "chuseok": ("추석",)}
+"""The names of the lunar day itself: the first of the first month, the fifteenth of the eighth."""
 # A day with two names is one holiday, of the family whose effect is the larger: Chuseok's eve on National
 # Foundation Day (2017) is Chuseok's.
 _STRONGEST = ("seollal", "chuseok", "new_year", "christmas", "children", "buddha", "national", *FAMILIES)
+
+
+def in_families(found: Holidays) -> Holidays:
+    """Korean holidays, each with its family: the one given by an override, or else that of its name.
+
+    A name that no family knows is `temporary`. ConfigError for a given family that does not exist.
+    """
+    unknown = sorted(set(found.family) - {"", *FAMILIES})
+    if unknown:
+        raise ConfigError(f"no holiday family {listed(unknown)}; there are {', '.join(FAMILIES)}")
+    pairs = zip(found.family, found.name, strict=True)
+    return found._replace(family=np.array([given or _family(name) for given, name in pairs], dtype=object))
+
+
+def feast_days(found: Holidays, feast: str) -> Int:
+    """The lunar days of Seollal or Chuseok among the holidays, sorted."""
+    names = FEASTS[feast]
+    return found.day[[any(part in names for part in name.split("; ")) for name in found.name]]
 
 
 def korean_holidays(first_year: int, last_year: int, overrides: Any = None) -> pd.DataFrame:
@@ -41,23 +64,29 @@ def korean_holidays(first_year: int, last_year: int, overrides: Any = None) -> p
     the day within the run from 1, `block_days` its length. A name that no family knows is `temporary`.
     `overrides` as in `holiday_table`, with an optional column `family`.
     """
-    table = holiday_table("KR", first_year, last_year, overrides)
-    given = table["family"] if "family" in table.columns else None
-    table["family"] = [_family(name) for name in table["name"]]
-    if given is not None:
-        unknown = sorted(set(given.dropna()) - set(FAMILIES))
-        if unknown:
-            raise ConfigError(f"no holiday family {listed(unknown)}; there are {', '.join(FAMILIES)}")
-        table["family"] = given.fillna(table["family"])
-    # Names of the years around, so that a run over New Year's Eve has its whole length.
-    around = holiday_table("KR", max(first_year - 1, 1948), min(last_year + 1, 2100), overrides)
-    runs = _runs(around["date"].to_numpy("datetime64[D]"))
-    day = table["date"].to_numpy("datetime64[D]")
-    row = np.searchsorted(runs[0], day, side="right") - 1
-    table["block"] = runs[0][row].astype("datetime64[us]")
-    table["position"] = (day - runs[0][row]).astype(np.int64) + 1
-    table["block_days"] = (runs[1][row] - runs[0][row]).astype(np.int64) + 1
-    return table[["date", "name", "family", "off_weekday", "block", "position", "block_days", "source"]]
+    import pandas as pd
+
+    changes = None if overrides is None else plain_overrides(overrides)
+    every = in_families(around("KR", first_year, last_year, changes))
+    first, last = np.array([f"{first_year}-01-01", f"{last_year}-12-31"], "datetime64[D]").astype(np.int64)
+    table = every.take((every.day >= first) & (every.day <= last))
+    facts, row = days_off(first, last, every.day, weekend("KR")), table.day - first
+    return pd.DataFrame(
+        {
+            "date": pd.Series(_stamps(table.day)),
+            "name": table.name.astype(str),
+            "family": table.family.astype(str),
+            "off_weekday": facts.off_weekday[row],
+            "block": pd.Series(_stamps(facts.start[row])),
+            "position": facts.position[row],
+            "block_days": facts.length[row],
+            "source": table.source.astype(str),
+        }
+    )
+
+
+def _stamps(day: Int) -> Any:
+    return day.astype("datetime64[D]").astype("datetime64[us]")
 
 
 def _family(name: str) -> str:
@@ -68,13 +97,3 @@ def _family_of_part(part: str) -> str:
     if "대체 휴일" in part:
         return "substitute"
     return next((family for family, words in _WORDS.items() if any(w in part for w in words)), "temporary")
-
-
-def _runs(holidays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """First and last days of the runs of days off, from the sorted dates of holidays (days)."""
-    if not len(holidays):
-        return holidays, holidays
-    days = np.arange(holidays[0] - 10, holidays[-1] + 11)
-    off = np.isin(days, holidays) | ~np.is_busday(days)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], off, [False]]).astype(np.int8)))
-    return days[edges[::2]], days[edges[1::2] - 1]

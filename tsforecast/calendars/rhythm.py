@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tsforecast.errors import ConfigError
 from tsforecast.panel import Int
 
-__all__ = ["CYCLES", "Rhythm"]
+__all__ = ["CYCLES", "Rhythm", "Times"]
 
 CYCLES = {"yearly": 365.25, "weekly": 7.0, "daily": 1.0}
 """Days in a cycle."""
@@ -63,6 +63,22 @@ class Rhythm:
     def _stamp_opens(self) -> bool:
         name = type(self.offset).__name__
         return name.endswith(_OPENING) or (name == "Week" and self.offset.weekday == 0)
+
+
+class Times(NamedTuple):
+    """One time grid as the builders of columns need it: stamps (P,) of the local clock, and their frequency."""
+
+    local: NDArray[np.datetime64]
+    rhythm: Rhythm
+
+    @property
+    def day(self) -> Int:
+        """Days since 1970-01-01 (P,)."""
+        return self.local.astype("datetime64[D]").astype(np.int64)
+
+    def refuse(self, word: str, why: str) -> ConfigError:
+        """The error for a calendar word that cannot work at this frequency."""
+        return ConfigError(f"calendar word {word!r} {why}, but the frequency is {self.rhythm.label}")
 
 
 def _as_days(index: Any) -> Int:

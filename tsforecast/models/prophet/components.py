@@ -25,7 +25,7 @@ from tsforecast.models.prophet.settings import Settings
 from tsforecast.models.prophet.uncertainty import half_widths
 from tsforecast.panel import Float, Panel
 
-__all__ = ["bands", "contributions", "table"]
+__all__ = ["bands", "contributions", "deviation", "table"]
 
 
 def contributions(state: State, ahead: Ahead, settings: Settings, name: str) -> dict[str, Float]:
@@ -60,14 +60,14 @@ def bands(
     for spans, cov in covariances(panel, settings, state):
         some = Ahead(ahead.times[spans], ahead.wall[spans], ahead.rows[spans], ahead.names, ahead.fits[spans])
         place = np.r_[0:2, 2 + k : cov.shape[1]]
-        error["trend"][spans] = _deviation(basis[spans], cov[:, place[:, None], place])
+        error["trend"][spans] = deviation(basis[spans], cov[:, place[:, None], place])
         if not k:
             continue
         for part, x in columns_of(state, some, settings.features, max(1, 2_000_000 // (h * k))):
             for component, columns, times in zip(names, groups, many, strict=True):
                 inner = cov[part][:, 2 + columns[:, None], 2 + columns]
                 size = np.abs(lines[spans[part]]) if times else 1.0
-                error[component][spans[part]] = _deviation(x[..., columns], inner) * size
+                error[component][spans[part]] = deviation(x[..., columns], inner) * size
     scale = state["scale"][ahead.fits, None, None]
     whole = contributions(state, ahead, settings, "")
     rate, spread, distance, _ = changes_ahead(state, ahead, settings.growth)
@@ -117,7 +117,7 @@ def _trend_basis(state: State, ahead: Ahead, settings: Settings) -> Float:
     return np.concatenate([along[..., None], np.ones_like(t)[..., None], hinges], axis=2)
 
 
-def _deviation(x: Float, cov: Float) -> Float:
-    """Standard deviations (n, h) of x (n, h, c) times coefficients with covariance (n, c, c)."""
-    deviation: Float = np.sqrt(np.maximum(((x @ cov) * x).sum(axis=2), 0.0))
-    return deviation
+def deviation(x: Float, cov: Float) -> Float:
+    """Standard deviations (n, h) of x (n, h, c) or (h, c) times coefficients with covariance (n, c, c)."""
+    out: Float = np.sqrt(np.maximum(((x @ cov) * x).sum(axis=2), 0.0))
+    return out

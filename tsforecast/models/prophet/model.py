@@ -15,7 +15,7 @@ from tsforecast.errors import ConfigError
 from tsforecast.forecast import Forecast
 from tsforecast.forecaster import Forecaster
 from tsforecast.intervals import checked_levels
-from tsforecast.models.prophet import bridge, checks, components, fitting, forecasting, inference
+from tsforecast.models.prophet import bridge, checks, components, curves, fitting, forecasting, inference
 from tsforecast.models.prophet.features import BUILT_IN, Features, Order
 from tsforecast.models.prophet.holidays import day_columns
 from tsforecast.models.prophet.settings import Settings
@@ -139,6 +139,17 @@ class Prophet(Forecaster):
             self._settings(features), state["spans"], panel, self._parts(h, future, history),
             self.name, checked_levels(levels),
         )  # fmt: skip
+
+    def seasonal_curves(self, levels: Sequence[float] = ()) -> Any:
+        """Table: id, seasonality, mode, day, estimate and its interval, of one period of every seasonality.
+
+        Additive ones in units of the target, multiplicative ones as shares of the trend. Day 0 is 1 January, Monday or
+        midnight, for other periods that of 1970-01-01; the condition of a conditional one is taken as met.
+        """
+        panel, state = self._ready(), self._map_state("seasonal_curves()")
+        settings = self._settings(self._features(panel, _days_of(state)))
+        owner, table = curves.curves(panel, settings, state["spans"], checked_levels(levels))
+        return frames.rows_table(panel, owner, None, table)
 
     def _parts(self, h: int | None, future: Any, history: bool) -> list[forecasting.Ahead]:
         """The rows that are known, the last one repeated behind shorter series, and the steps to come."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,18 @@ from tsforecast.models.prophet.features import Features
 from tsforecast.models.prophet.layout import DAY
 from tsforecast.panel import Bool, Float, Int
 
-__all__ = ["Ahead", "State", "changes_ahead", "columns_of", "forecast", "groups_of", "pieces", "terms", "trend"]
+__all__ = [
+    "Ahead",
+    "State",
+    "changes_ahead",
+    "columns_of",
+    "forecast",
+    "groups_of",
+    "pieces",
+    "simulate",
+    "terms",
+    "trend",
+]
 
 State = dict[str, Any]
 CELLS = 2_000_000
@@ -157,6 +168,23 @@ def forecast(state: State, ahead: Ahead, features: Features, growth: str, levels
         return Forecast(point, low * scale[..., None] + shift, high * scale[..., None] + shift)
     width = uncertainty.half_widths(levels, rate, spread[:, None] * np.abs(factor), distance, sigma) * scale[..., None]
     return Forecast(point, point[..., None] - width, point[..., None] + width)
+
+
+def simulate(
+    state: State, ahead: Ahead, features: Features, growth: str, draws: Float, randoms: Iterable[np.random.Generator]
+) -> Float:
+    """Sample paths (n, h, p) from standard normal draws (n, h, p): a trend that goes on changing, and noise."""
+    line, factor, plus, floor = pieces(state, ahead, features, growth)
+    rate, spread, distance, sigma = changes_ahead(state, ahead, growth)
+    bend = uncertainty.trend_paths(rate, spread, distance, randoms, draws.shape[2])
+    if growth == "logistic":
+        cap, _ = capacity(state, ahead)
+        path = cap[..., None] * expit(argument(state, ahead, growth)[..., None] + bend)
+    else:
+        path = line[..., None] + bend
+    path = path * factor[..., None] + plus[..., None] + sigma[:, None, None] * draws
+    paths: Float = path * state["scale"][ahead.fits, None, None] + floor[..., None]
+    return paths
 
 
 def changes_ahead(state: State, ahead: Ahead, growth: str) -> tuple[Float, Float, Float, Float]:

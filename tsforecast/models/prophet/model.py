@@ -22,6 +22,7 @@ from tsforecast.models.prophet.settings import Settings
 from tsforecast.models.prophet.terms import Mode, Regressor, Seasonality
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import Roll, State
+from tsforecast.windows import generators
 
 __all__ = ["Prophet"]
 
@@ -190,6 +191,7 @@ class Prophet(Forecaster):
 
     def design(self, panel: Panel) -> Panel:
         """The panel with the columns of this model alone."""
+        checks.check_columns(self, panel)
         columns = [*self.known_columns]
         if self.growth == "logistic" and "floor" in panel.column_names and "floor" not in columns:
             columns.append("floor")
@@ -244,6 +246,13 @@ class Prophet(Forecaster):
             return bridge.forecast(state, panel, ahead, levels, self.seed)
         features = self._features(panel, _days_of(state))
         return forecasting.forecast(state["spans"], ahead, features, self.growth, levels)
+
+    def _simulate(self, state: State, panel: Panel, h: int, known: Float, draws: Float) -> Float | None:
+        if self.engine == "stan":
+            return None
+        features, randoms = self._features(panel, _days_of(state)), generators(panel.ids, self.seed)
+        ahead = self._ahead(panel, h, known)
+        return forecasting.simulate(state["spans"], ahead, features, self.growth, draws, randoms)
 
     def _ahead(self, panel: Panel, h: int, known: Float) -> forecasting.Ahead:
         times = frames.future_times(panel, h)

@@ -21,7 +21,7 @@ from scipy.special import erfc, ndtri
 
 from tsforecast.panel import Float
 
-__all__ = ["Inversion", "Quantiles", "deviation"]
+__all__ = ["TOP", "Inversion", "Quantiles", "deviation", "sizes"]
 
 Complex = NDArray[np.complex128]
 
@@ -43,6 +43,8 @@ jump counts as that. Nodes reach a little farther, since a spline is less exact 
 RARE, U_MOST, EDGE = -9.0, 1e4, -12.0
 """log(u / u*) below which jumps are too rare for a level to see (and the first nodes), and the u from where the law is
 normal to 4e-4."""
+TOP, SCORES, RATES = 5.0, 101, 81
+"""Largest normal score of a sum of jumps (6e-7 of them lie beyond), and the nodes of its table along scores and u."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,3 +195,40 @@ def _nodes(turn: float, rho: Float) -> Float:
         short = _place(r, turn, rho) < wanted
         lo, hi = np.where(short, r, lo), np.where(short, hi, r)
     return hi
+
+
+def sizes(scores: Float, u: Float) -> Float:
+    """|J| / (b d) without noise, given a jump: the quantiles (m, k) at the normal scores of |Z|, 0 to TOP, u (m, 1).
+
+    They are the x with P(|J| <= b d x, given N > 0) = P(|Z| <= score).
+    """
+    table, low, high = _sizes()
+    row = np.clip(np.log(np.maximum(u, np.exp(low))) - low, 0.0, high - low) * ((RATES - 1) / (high - low))
+    column = scores * ((SCORES - 1) / TOP)
+    i = np.minimum(row.astype(np.int64), RATES - 2)
+    j = np.minimum(column.astype(np.int64), SCORES - 2)
+    row, column = row - i, column - j
+    flat, at = table.ravel(), i * SCORES + j
+    near = flat[at] + (flat[at + 1] - flat[at]) * column
+    at += SCORES
+    far = flat[at] + (flat[at + 1] - flat[at]) * column
+    out: Float = (near + (far - near) * row) * np.sqrt(1.0 + u)
+    return out
+
+
+@lru_cache(maxsize=1)
+def _sizes() -> tuple[Float, float, float]:
+    """Table (RATES, SCORES) of sizes over sqrt(1 + u), even in log u and in the score; the ends of log u."""
+    u = np.geomspace(1e-4, U_MOST, RATES)
+    still, root = np.full(RATES, 1e-7), np.sqrt(1.0 + u)
+    scores = np.linspace(0.0, TOP, SCORES)
+    out = np.empty((SCORES, RATES))
+    out[0] = least = np.log(1e-5 * root)
+    guess = np.log(0.2 * scores[1] * root)
+    for j in range(1, SCORES):
+        inversion = Inversion.of(u, still, np.exp(np.maximum(guess, least)), 2 * NODES)
+        out[j] = least = inversion.solve(-np.expm1(-u) * erfc(scores[j] / np.sqrt(2.0)), guess, least)
+        guess = out[j] + (out[j] - out[j - 1] if j > 2 else 0.0)
+    table = np.exp(out.T) / root[:, None]
+    table[:, 0] = 0.0
+    return table, float(np.log(u[0])), float(np.log(u[-1]))

@@ -29,7 +29,7 @@ MONDAY = 4
 def curves(
     panel: Panel, settings: Settings, state: State, levels: Sequence[float]
 ) -> tuple[Int, dict[str, NDArray[Any]]]:
-    """Series (rows,) and columns seasonality, mode, day, estimate, lo-80, hi-80 of one period of every seasonality.
+    """Series (rows,) and columns seasonality, period, mode, day, estimate, lo-80, hi-80 of one period of every seasonality.
 
     Bands are Laplace's approximation at the mode. A series has no rows of a seasonality that its fit left out.
     """
@@ -48,6 +48,7 @@ def curves(
     size = np.where(share, 1.0, state["scale"][f, None])
     table: dict[str, NDArray[Any]] = {
         "seasonality": np.array([one.name for one in terms], dtype=object)[term],
+        "period": np.array([one.period for one in terms], dtype=float)[term],
         "mode": np.array([one.mode for one in terms], dtype=object)[term],
         "day": np.concatenate([np.empty(0), *days]),
         "estimate": (x @ beta[..., None])[..., 0] * size,

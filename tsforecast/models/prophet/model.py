@@ -9,7 +9,9 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from tsforecast import design, frames
+from tsforecast.calendars.clock import grid_clock
 from tsforecast.calendars.day_columns import DayColumns
+from tsforecast.calendars.named import read_stamps
 from tsforecast.calendars.rhythm import Rhythm
 from tsforecast.errors import ConfigError
 from tsforecast.forecast import Forecast
@@ -121,7 +123,7 @@ class Prophet(Forecaster):
         panel, state = self._ready(), self._map_state("effects()")
         features = self._features(panel, _days_of(state))
         owner, table = inference.effects(
-            panel, self._settings(features), state["spans"], checked_levels(levels), self._sums(features)
+            panel, self._settings(features, panel), state["spans"], checked_levels(levels), self._sums(features)
         )
         return frames.rows_table(panel, owner, None, table)
 
@@ -137,18 +139,18 @@ class Prophet(Forecaster):
         panel, state = self._ready(), self._map_state("components()")
         features = self._features(panel, _days_of(state))
         return components.table(
-            self._settings(features), state["spans"], panel, self._parts(h, future, history),
+            self._settings(features, panel), state["spans"], panel, self._parts(h, future, history),
             self.name, checked_levels(levels),
         )  # fmt: skip
 
     def seasonal_curves(self, levels: Sequence[float] = ()) -> Any:
-        """Table: id, seasonality, mode, day, estimate and its interval, of one period of every seasonality.
+        """Table: id, seasonality, period, mode, day, estimate and its interval, of one period of every seasonality.
 
         Additive ones in units of the target, multiplicative ones as shares of the trend. Day 0 is 1 January, Monday or
         midnight, for other periods that of 1970-01-01; the condition of a conditional one is taken as met.
         """
         panel, state = self._ready(), self._map_state("seasonal_curves()")
-        settings = self._settings(self._features(panel, _days_of(state)))
+        settings = self._settings(self._features(panel, _days_of(state)), panel)
         owner, table = curves.curves(panel, settings, state["spans"], checked_levels(levels))
         return frames.rows_table(panel, owner, None, table)
 
@@ -237,7 +239,7 @@ class Prophet(Forecaster):
             return bridge.fit(panel, self.get_params(deep=False), self.seasonalities, self._regressors(panel), days)
         days = self._days(panel, self.holidays)
         features = self._features(panel, days)
-        state: State = fitting.fit(panel, self._settings(features))
+        state: State = fitting.fit(panel, self._settings(features, panel))
         return {"spans": state, "days": None if days is None else days.state(), "names": list(features.names)}
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
@@ -322,8 +324,8 @@ class Prophet(Forecaster):
         out += [Regressor(name, standardize=False) for name in panel.column_names if name not in others]
         return out
 
-    def _settings(self, features: Features) -> Settings:
-        moments = None if self.changepoints is None else _moments(self.changepoints)
+    def _settings(self, features: Features, panel: Panel) -> Settings:
+        moments = None if self.changepoints is None else _moments(self.changepoints, panel)
         return Settings(
             growth=self.growth,
             features=features,
@@ -342,9 +344,10 @@ def _resolved(term: Any, scale: float, mode: Mode) -> Any:
     return replace(term, prior_scale=scale if own is None else own, mode=term.mode or mode)
 
 
-def _moments(changepoints: Sequence[Any]) -> Int:
-    """Changepoints in microseconds since 1970, in order, each once."""
-    return np.unique(np.array([np.datetime64(when, "us") for when in changepoints], "datetime64[us]").astype(np.int64))
+def _moments(changepoints: Sequence[Any], panel: Panel) -> Int:
+    """Changepoints, given as wall-clock times, in microseconds since 1970 of the panel's own time, in order, each once."""
+    wall = read_stamps(changepoints, "changepoints")
+    return np.unique(grid_clock(wall, panel.tz, panel.freq).astype(np.int64))
 
 
 def _days_of(state: State) -> DayColumns | None:

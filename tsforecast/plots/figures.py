@@ -1,4 +1,4 @@
-"""Figures of forecasts, autocorrelations, findings and tuning, as Plotly figures."""
+"""Forecasts, autocorrelations, findings and tuning, as Plotly figures."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from tsforecast.findings.repairs import outliers
 from tsforecast.forecaster import Forecaster
 from tsforecast.frames.columns import local_days
 from tsforecast.panel import Float, Panel
+from tsforecast.plots.style import COLOURS, INK, RED, faint, layout, places_of, plain, stacked
 
 if TYPE_CHECKING:
     from tsforecast.evaluation import Tuning
 
 __all__ = ["plot_acf", "plot_findings", "plot_forecast", "plot_tuning"]
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#7a5195")
-INK = "#34495e"
-RED = "#b3261e"
 
 
 def plot_forecast(
@@ -38,8 +35,8 @@ def plot_forecast(
     """
     panel = as_panel(data)
     table = frames.read(forecasts, panel.names, target=False)
-    places = _places(panel, ids, n)
-    figure = _stacked([panel.ids[place] for place in places])
+    places = places_of(panel, ids, n)
+    figure = stacked([panel.ids[place] for place in places])
     models = [name for name in table.columns if name not in table.categories and not _is_bound(name)]
     stamps = _wall(table.times)
     for row, place in enumerate(places, start=1):
@@ -53,7 +50,7 @@ def plot_forecast(
             for low, high in _bounds(model, table.columns):
                 bounds = np.concatenate([table.columns[high][mine], table.columns[low][mine][::-1]])
                 around = np.concatenate([stamps[mine], stamps[mine][::-1]])
-                figure.add_scatter(x=around, y=bounds, fill="toself", fillcolor=_faint(colour), line_width=0,
+                figure.add_scatter(x=around, y=bounds, fill="toself", fillcolor=faint(colour), line_width=0,
                                    hoverinfo="skip", showlegend=False, row=row, col=1)  # fmt: skip
             figure.add_scatter(x=stamps[mine], y=table.columns[model][mine], name=model, line_color=colour, row=row,
                                col=1, showlegend=row == 1, legendgroup=model)  # fmt: skip
@@ -68,15 +65,15 @@ def plot_acf(data: Any, *, id: object = None, lags: int = 40, partial: bool = Fa
     """
     residuals = isinstance(data, Forecaster)
     panel = series_of(data)
-    panel = panel.take(_places(panel, None if id is None else [id], 1)).replace(kind="pandas")
+    panel = panel.take(places_of(panel, None if id is None else [id], 1)).replace(kind="pandas")
     found = (pacf if partial else acf)(panel, lags).iloc[:, -1].to_numpy(dtype=float)[1:]
     spread = np.ones(lags) if partial else 1 + 2 * np.concatenate([[0.0], np.cumsum(found[:-1] ** 2)])
     half = NormalDist().inv_cdf(0.5 + level / 200) * np.sqrt(spread / max(int(panel.observed[0]), 1))
     kind = ("partial " if partial else "") + "autocorrelation" + (" of residuals" if residuals else "")
     steps = np.arange(1, lags + 1)
-    figure = require("plotly.graph_objects", "report").Figure(layout=_layout(f"{_plain(panel.ids[0])}: {kind}", 320))
+    figure = require("plotly.graph_objects", "report").Figure(layout=layout(f"{plain(panel.ids[0])}: {kind}", 320))
     figure.add_scatter(x=np.concatenate([steps, steps[::-1]]), y=np.concatenate([half, -half[::-1]]), fill="toself",
-                       fillcolor=_faint(COLOURS[0]), line_width=0, name=f"{level:g} % band")  # fmt: skip
+                       fillcolor=faint(COLOURS[0]), line_width=0, name=f"{level:g} % band")  # fmt: skip
     figure.add_bar(x=steps, y=found, width=0.25, marker_color=COLOURS[0], name=kind)
     return figure.update_xaxes(title="lag")
 
@@ -89,8 +86,8 @@ def plot_findings(data: Any, *, ids: Sequence[object] | None = None, n: int = 4,
     panel = as_panel(data)
     found = outliers(panel, method)
     totals = np.array([found.mask[a:b].sum() for a, b in zip(panel.start, panel.stop, strict=True)])
-    places = _places(panel, ids, n) if ids is not None else np.argsort(-totals, kind="stable")[:n]
-    figure = _stacked([panel.ids[place] for place in places])
+    places = places_of(panel, ids, n) if ids is not None else np.argsort(-totals, kind="stable")[:n]
+    figure = stacked([panel.ids[place] for place in places])
     for row, place in enumerate(places, start=1):
         span = slice(panel.start[place], panel.stop[place])
         times, values = _history(panel, place, None)
@@ -125,40 +122,11 @@ def plot_tuning(tuning: Tuning, parameter: str | None = None) -> Any:
             best[value] = (distance, score)
     order = sorted(best) if numeric else list(best)
     title = f"{tuning.metric} by {name}"
-    figure = require("plotly.graph_objects", "report").Figure(layout=_layout(title, 360))
+    figure = require("plotly.graph_objects", "report").Figure(layout=layout(title, 360))
     figure.add_scatter(x=shown, y=tuning.score, mode="markers", marker_color=COLOURS[5], name="candidates",
                        text=[str(dict(params)) for params in tuning.candidates])  # fmt: skip
     figure.add_scatter(x=order, y=[best[value][1] for value in order], line_color=COLOURS[0], name="best")
     return figure.update_xaxes(title=name).update_yaxes(title=tuning.metric)
-
-
-def _layout(title: str, height: int) -> dict[str, Any]:
-    return {"title": {"text": title}, "height": height, "template": "plotly_white", "margin": {"t": 60, "b": 40}}
-
-
-def _stacked(titles: Sequence[object]) -> Any:
-    """A figure of charts one below the other, a title each."""
-    subplots = require("plotly.subplots", "report")
-    figure = subplots.make_subplots(rows=len(titles), cols=1, subplot_titles=[_plain(title) for title in titles])
-    return figure.update_layout(**_layout("", 80 + 220 * len(titles)))
-
-
-def _plain(title: object) -> str:
-    # Plotly reads a few tags in titles; an id is text.
-    return str(title).replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _places(panel: Panel, ids: Sequence[object] | None, n: int) -> NDArray[np.int64]:
-    """Positions of the asked series; ConfigError names those that are not there."""
-    if not len(panel):
-        raise ConfigError("there is no series to draw")
-    if ids is None:
-        return np.arange(min(n, len(panel)), dtype=np.int64)
-    known = {one: place for place, one in enumerate(panel.ids)}
-    strange = [one for one in ids if one not in known]
-    if strange:
-        raise ConfigError(f"no series {listed(strange)}; there are {listed(panel.ids)}")
-    return np.array([known[one] for one in ids], dtype=np.int64)
 
 
 def _history(panel: Panel, place: int, rows: int | None) -> tuple[NDArray[Any], Float]:
@@ -183,8 +151,3 @@ def _wall(times: Any) -> NDArray[Any]:
     local = local_days(times.values, times.tz) if times.tz else None
     stamps: NDArray[Any] = times.values if local is None else local
     return stamps
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.15)"

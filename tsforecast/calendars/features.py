@@ -38,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.calendars.almanac import Almanac
+from tsforecast.calendars.clock import wall_clock
 from tsforecast.calendars.countries import is_holiday_word, weekend
 from tsforecast.calendars.holiday_columns import distances, holidays_in, is_off_weekday
 from tsforecast.calendars.overrides import plain_overrides
@@ -78,7 +79,7 @@ def features(
     if not np.issubdtype(times.dtype, np.datetime64):
         raise ConfigError(f"calendar words ({listed(chosen)}) need dates, but the time column holds integer steps")
     rhythm = Rhythm.of(freq)
-    grid = Times(_local(times, tz, rhythm), rhythm)
+    grid = Times(wall_clock(times, tz, freq), rhythm)
     blocks, names = [], list[str]()
     for word in chosen:
         values, labels = _columns(word, grid, almanac)
@@ -93,16 +94,6 @@ def features(
 def _almanac(words: str | Sequence[str], overrides: Any) -> Almanac:
     chosen = (words,) if isinstance(words, str) else tuple(words)
     return Almanac(chosen, None if overrides is None else plain_overrides(overrides))
-
-
-def _local(times: NDArray[Any], tz: Any, rhythm: Rhythm) -> NDArray[np.datetime64]:
-    stamps: NDArray[np.datetime64] = times.astype("datetime64[us]")
-    if tz is None or rhythm.kind != "fine":
-        return stamps
-    import pandas as pd
-
-    wall = pd.DatetimeIndex(stamps).tz_localize("UTC").tz_convert(tz).tz_localize(None)
-    return wall.to_numpy("datetime64[us]")
 
 
 def _columns(word: str, grid: Times, almanac: Almanac) -> _Columns:

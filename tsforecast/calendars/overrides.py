@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from tsforecast.errors import ConfigError, listed
@@ -22,13 +21,12 @@ def plain_overrides(table: Any) -> Overrides:
     A row holds a `date` and the holiday's `name`; an empty name takes that day's holiday away. `calendar` is the word
     that a row is for (KR, US-CA ...; empty: every calendar), `family` the Korean family.
     """
-    columns = _columns(table)
+    from tsforecast import frames
+
+    columns = frames.plain_columns(table, "calendar overrides")
     missing = [name for name in ("date", "name") if name not in columns]
     if missing:
         raise ConfigError(f"calendar overrides need the columns date and name; {listed(missing)} is not there")
-    lengths = {name: len(values) for name, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise ConfigError(f"calendar overrides have columns of unequal length: {lengths}")
     plain = {name: [_text(value) for value in columns[name]] for name in COLUMNS[1:] if name in columns}
     return {"date": _dates(columns["date"])} | plain
 
@@ -46,34 +44,14 @@ def rows_for(overrides: Overrides, word: str) -> list[tuple[str, str, str]]:
     return mine
 
 
-def _columns(table: Any) -> dict[str, list[Any]]:
-    if isinstance(table, Mapping):
-        if not all(hasattr(values, "__iter__") and not isinstance(values, str) for values in table.values()):
-            raise ConfigError("calendar overrides as a dict hold a list a column: {'date': [...], 'name': [...]}")
-        return {str(name): list(values) for name, values in table.items()}
-    import narwhals as nw
-
-    try:
-        return dict(nw.from_native(table, eager_only=True).to_dict(as_series=False))
-    except TypeError as cause:
-        raise ConfigError(
-            f"calendar overrides must be a table or a dict of columns, got {type(table).__name__}"
-        ) from cause
-
-
 def _text(value: Any) -> str:
-    return "" if _is_missing(value) else str(value).strip()
-
-
-def _is_missing(value: Any) -> bool:
-    # NaN and NaT differ from themselves, whatever library they come from.
-    return value is None or value != value or (isinstance(value, str) and not value.strip())
+    return "" if value is None else str(value).strip()
 
 
 def _dates(values: list[Any]) -> list[str]:
     import pandas as pd
 
-    lacking = [row for row, value in enumerate(values) if _is_missing(value)]
+    lacking = [row for row, value in enumerate(values) if not _text(value)]
     if lacking:
         raise ConfigError(f"calendar overrides lack a date in rows {listed(lacking)}")
     try:

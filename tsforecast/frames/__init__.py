@@ -8,6 +8,7 @@ from tsforecast.frames.coming import grid_ahead
 from tsforecast.frames.future import future_times, known_ahead, make_future, missing_future
 from tsforecast.frames.periods import periods
 from tsforecast.frames.places import static_arrays, static_table
+from tsforecast.frames.plain import plain_columns, plain_tables
 from tsforecast.frames.tables import (
     Table,
     cut_by_time,
@@ -33,6 +34,8 @@ __all__ = [
     "native",
     "opened",
     "periods",
+    "plain_columns",
+    "plain_tables",
     "read",
     "rows_table",
     "series_column",

@@ -124,12 +124,9 @@ def _mixture(u: Float, size: Float, sigma: Float, argument: Float, cap: Float) -
     """
     still = np.exp(-u)
     weight, mean, variance = [still], [cap * expit(argument)], [np.zeros_like(u)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        deviation = size * np.sqrt(np.where(u > 0, (2.0 / 3.0) * u / -np.expm1(-u), 2.0 / 3.0))
     gauss, share = np.polynomial.legendre.leggauss(2)
     for sign in (1.0, -1.0):
-        reach = np.maximum(SATURATED - sign * argument, 1.0)
-        top = np.minimum(TOP, reach / np.maximum(deviation, reach / TOP))
+        top = _flat_from(np.maximum(SATURATED - sign * argument, 1.0), size, u)
         edges = top * np.linspace(0.0, 1.0, BINS + 1) ** 1.5
         middle, half = 0.5 * (edges[:, 1:] + edges[:, :-1]), 0.5 * np.diff(edges, axis=1)
         points = np.concatenate([middle + half * x for x in gauss], axis=1)
@@ -147,6 +144,18 @@ def _mixture(u: Float, size: Float, sigma: Float, argument: Float, cap: Float) -
         np.concatenate(mean, axis=1),
         np.sqrt(np.concatenate(variance, axis=1) + noise**2),
     )
+
+
+def _flat_from(reach: Float, size: Float, u: Float) -> Float:
+    """Normal score (m, 1), at most TOP, from where trend changes exceed `reach` (m, 1)."""
+    scores = np.linspace(0.0, TOP, BINS + 1)
+    change = size * sizes(scores[None], u)
+    k = np.clip((change < reach).sum(axis=1, keepdims=True), 1, BINS)
+    low, high = (np.take_along_axis(change, at, axis=1) for at in (k - 1, k))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = np.where(high > reach, (reach - low) / (high - low), 1.0)
+    out: Float = (k - 1 + part) * (TOP / BINS)
+    return out
 
 
 def trend_paths(

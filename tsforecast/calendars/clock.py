@@ -8,8 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.calendars.rhythm import Rhythm
+from tsforecast.frames.columns import to_utc
 
-__all__ = ["wall_clock"]
+__all__ = ["grid_clock", "wall_clock"]
+
+
+def grid_clock(wall: NDArray[Any], tz: Any, freq: Any) -> NDArray[np.datetime64]:
+    """Grid times (c,) datetime64[us] of local times (c,): what `wall_clock` undoes."""
+    stamps: NDArray[np.datetime64] = wall.astype("datetime64[us]")
+    return stamps if tz is None or Rhythm.of(freq).kind != "fine" else to_utc(stamps, str(tz))
 
 
 def wall_clock(times: NDArray[Any], tz: Any, freq: Any) -> NDArray[np.datetime64]:

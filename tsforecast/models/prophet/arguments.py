@@ -11,7 +11,7 @@ import numpy as np
 
 from tsforecast.calendars.named import check_country, read_stamps, table_rows
 from tsforecast.errors import ConfigError, listed, whole
-from tsforecast.models.prophet.holidays import holiday_parts
+from tsforecast.models.prophet.holidays import holiday_parts, is_table
 from tsforecast.models.prophet.terms import Regressor, Seasonality
 
 __all__ = ["Arguments", "check_arguments", "check_names"]
@@ -241,7 +241,7 @@ def _check_holidays(model: Arguments) -> None:
     for part in holiday_parts(model.holidays):
         if isinstance(part, str):
             check_country(part)
-        elif not callable(getattr(part, "columns", None)):
+        elif is_table(part):
             names = dict.fromkeys(table_rows(part).name.tolist())
             for name in names:
                 _check_name("a holiday", name)

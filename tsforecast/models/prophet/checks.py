@@ -10,16 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast import frames
+from tsforecast.calendars.clock import wall_clock
 from tsforecast.calendars.day_columns import DayColumns
 from tsforecast.calendars.named import read_stamps
 from tsforecast.errors import SHOWN, ConfigError, DataError, DataWarning, Finding, FutureError, listed
-from tsforecast.frames.columns import spelled, to_wall
-from tsforecast.frames.grids import is_coarse
+from tsforecast.frames.columns import spelled
 from tsforecast.models.prophet.arguments import Arguments, check_arguments, check_names
-from tsforecast.models.prophet.holidays import Lapse, missing_ahead
+from tsforecast.models.prophet.holidays import Lapse, day_columns, holiday_parts, is_table, missing_ahead
 from tsforecast.panel import Bool, Float, Int, Panel
 
-__all__ = ["check_ahead", "check_arguments", "check_changepoints", "check_data", "check_future", "check_names"]
+__all__ = [
+    "check_ahead",
+    "check_arguments",
+    "check_changepoints",
+    "check_columns",
+    "check_data",
+    "check_future",
+    "check_names",
+]
+
+_LONG = 200_000  # days before 1970 at which a table may begin
 
 
 class Fitted(Arguments, Protocol):
@@ -46,6 +56,18 @@ class _Cells(NamedTuple):
                 code, message, series=series, column=column, when=spelled(self.stamps[part[:SHOWN]]), count=len(part),
                 found=float(self.columns[column][part[0]]), **facts,
             )  # fmt: skip
+
+
+def check_columns(model: Arguments, panel: Panel) -> None:
+    """ConfigError for a column that the arguments need and the data lacks, saying what needs it."""
+    needed = {"cap": 'growth="logistic" takes the capacity of each row from it'} if model.growth == "logistic" else {}
+    for term in model.seasonalities:
+        if term.condition_name is not None:
+            needed[term.condition_name] = f"seasonality {term.name!r} acts where it is true"
+    for name, why in needed.items():
+        if name not in panel.column_names:
+            there = listed(panel.column_names, 20) or "none besides id, time and target"
+            raise ConfigError(f"the data has no column {name!r}: {why}. Add it (columns: {there})")
 
 
 def check_data(model: Arguments, panel: Panel) -> None:
@@ -89,9 +111,21 @@ def check_future(model: Fitted, panel: Panel, known: Float) -> None:
     wrong = [*_wrong(model, cells, lowest), *_missing(cells, "for rows to come")]
     if wrong:
         raise FutureError("the values to come cannot be used", wrong)
-    days = model.state_["fit"].get("days")
+    days = _days(model, panel)
     if days is not None and times.size:
-        check_ahead(DayColumns.from_state(days), panel.grid, times)
+        check_ahead(days, panel.grid, times)
+
+
+def _days(model: Fitted, panel: Panel) -> DayColumns | None:
+    """The holidays that a forecast will look up; of Prophet's own engine, those that it cannot look up elsewhere."""
+    kept = model.state_["fit"].get("days")
+    if model.engine == "map":
+        return None if kept is None else DayColumns.from_state(kept)
+    tables = [part for part in holiday_parts(model.holidays) if is_table(part)]
+    if not tables:
+        return None
+    last = int(panel.grid[-1].astype("datetime64[D]").astype(np.int64))
+    return day_columns(tables, first_day=-_LONG, last_day=last, prior_scale=1.0, mode="additive")
 
 
 def _wrong(model: Arguments, cells: _Cells, lowest: Float) -> Iterator[Finding]:
@@ -139,9 +173,7 @@ def check_changepoints(changepoints: NDArray[np.datetime64], panel: Panel, on_er
     np.minimum.at(first, owner[seen], position)
     np.maximum.at(last, owner[seen], position)
     some = np.flatnonzero(last >= 0)
-    wall = panel.grid
-    if panel.tz is not None and not is_coarse(panel.freq):
-        wall = to_wall(wall, str(panel.tz))
+    wall = wall_clock(panel.grid, panel.tz, panel.freq)
     outside = (changepoints < wall[first[some], None]) | (changepoints > wall[last[some], None])  # (n, c)
     nowhere = outside.all(axis=0)
     if len(some) and nowhere.any():

@@ -13,7 +13,7 @@ from tsforecast.calendars.named import HolidayRows, country_rows, table_rows
 from tsforecast.errors import ConfigError, listed
 from tsforecast.panel import Float, Int
 
-__all__ = ["Lapse", "day_columns", "holiday_parts", "missing_ahead"]
+__all__ = ["Lapse", "day_columns", "holiday_parts", "is_table", "missing_ahead"]
 
 _YEARS_AHEAD = 30  # that a fitted model knows the holidays of
 _REGULAR = 1.25  # longest gap over shortest: a month has 28 to 31 days, a lunar year 354 to 384
@@ -40,15 +40,17 @@ def holiday_parts(holidays: Any) -> Iterator[Any]:
         for one in holidays:
             yield from holiday_parts(one)
         return
-    # A data frame has `columns` as well, but nobody calls them.
-    pools = callable(getattr(holidays, "columns", None)) and not isinstance(holidays, Mapping)
-    table = isinstance(holidays, Mapping) or (hasattr(holidays, "columns") and not pools)
-    if not (pools or table or isinstance(holidays, str)):
+    if not (isinstance(holidays, str) or is_table(holidays) or hasattr(holidays, "columns")):
         raise ConfigError(
             "holidays must be a country code such as 'KR', KoreanHolidays(), a table with the columns holiday and ds, "
             f"or a list of these; got {holidays!r}"
         )
     yield holidays
+
+
+def is_table(part: Any) -> bool:
+    """Whether a part is a table: a data frame has `columns` too, but nobody calls them."""
+    return isinstance(part, Mapping) or (hasattr(part, "columns") and not callable(part.columns))
 
 
 def day_columns(
@@ -70,10 +72,10 @@ def day_columns(
             calendars |= set(found.name.tolist())
             ends.append(int(np.datetime64(f"{year + 1}-01-01", "D").astype(np.int64)) - 1)
             rows.append(found)
-        elif callable(getattr(one, "columns", None)):
-            parts.append(one.columns(first_day, until))
-        else:
+        elif is_table(one):
             rows.append(table_rows(one))
+        else:
+            parts.append(one.columns(first_day, until))
     end = min([*ends, *(part.last for part in parts)])
     named = _named(HolidayRows.joined(rows), (first_day, end), prior_scale)
     inside = (named.day >= first_day) & (named.day <= last_day)

@@ -90,7 +90,7 @@ def table(
     settings: Settings, state: State, panel: Panel, parts: Sequence[Ahead], name: str, levels: Sequence[float]
 ) -> Any:
     """Long table of `contributions` and `bands` for several sets of rows, by series and time."""
-    owner = np.concatenate([np.repeat(part.fits, part.times.shape[1]) for part in parts])
+    owner = np.concatenate([np.repeat(np.arange(len(panel)), part.times.shape[1]) for part in parts])
     times = np.concatenate([part.times.ravel() for part in parts])
     columns: dict[str, list[Float]] = {}
     for part in parts:

@@ -17,7 +17,7 @@ DAY = 86_400_000_000
 """Microseconds."""
 CELLS = 1_200_000
 """Values of column sums held at once by one worker."""
-SERIES = 128
+SERIES = 256
 """Series worked on at once: enough for the batch, few enough that a thread more has work too."""
 
 

@@ -2,8 +2,11 @@
 
 A damped proximal Newton method: around the current point the squares are replaced by a quadratic (Gauss and Newton's
 far from the mode, the exact one near it) whose lasso is solved as in the additive case. The exact one knows that the
-best variance moves with the rest, so the last rounds converge quadratically.
-Lee, Sun & Saunders (2014), SIAM J. Optim. 24, 1420-1443 (proximal Newton); Marquardt (1963) (damping).
+best variance moves with the rest, so the last rounds converge quadratically. Where a trial fails, the valley it was to
+follow is bent (a scale that trend and factor share, say): from then on every trial has its features fitted to its trend
+before it is judged, as in variable projection.
+Lee, Sun & Saunders (2014), SIAM J. Optim. 24, 1420-1443; Marquardt (1963), J. SIAM 11, 431-441; Golub & Pereyra (1973),
+SIAM J. Numer. Anal. 10, 413-432.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 from tsforecast.models.prophet.additive import Normal, at_variance
 from tsforecast.models.prophet.lasso import Signs
 from tsforecast.models.prophet.posterior import (
+    RIDGE,
     Curve,
     Problem,
     basis_of,
@@ -25,6 +29,7 @@ from tsforecast.models.prophet.posterior import (
     objective,
     prior_of,
     pull,
+    refitted,
     straight,
 )
 from tsforecast.panel import Bool, Float, Int
@@ -36,6 +41,8 @@ CLOSE = 1e-9
 """Slope of f (by a delta: in units of 1 / tau) at which the search ends, apart from rounding."""
 ENOUGH = 1e-7
 """Slope at which a search that gets no farther has converged, apart from rounding."""
+FAINT = 1e-6
+"""The same in standard deviations of the posterior (what rounding leaves where y is fitted almost exactly)."""
 NEAR = 10.0
 """Fall of f in one round, in nats, below which the exact curvature is tried."""
 LOWEST = 1e-15
@@ -83,6 +90,8 @@ class _Search:
     f: Float
     variance: Float
     floor: Float
+    scale: Float
+    bowed: Bool
     exact: Bool
     still: NDArray[np.int64]
     rounds: NDArray[np.int64]
@@ -175,6 +184,8 @@ def _begun(problem: Problem, theta: Float) -> _Search:
         variance=np.full(b, np.nan),
         floor=np.maximum(LOWEST * (square - mean**2), FAINTEST * square),
         exact=np.zeros(b, dtype=bool),
+        scale=np.zeros(theta.shape),
+        bowed=np.zeros(b, dtype=bool),
         still=np.zeros(b, dtype=np.int64),
         rounds=np.zeros(b, dtype=np.int64),
         converged=np.zeros(b, dtype=bool),
@@ -199,6 +210,9 @@ def _surveyed(problem: Problem, shared: Float | None, search: _Search, now: Int)
         part = problem.take(tile)
         basis = basis_of(part) if shared is None else shared
         curve = curve_at(part, basis, search.trial[tile])
+        if search.bowed[tile].any():
+            _refit(part, curve, search, tile)
+            curve = curve_at(part, basis, search.trial[tile])
         good = _judged(search, tile, *objective(part, curve, search.trial[tile]), part.weight.sum(axis=1))
         if not good.all():
             curve = curve_at(part, basis, search.theta[tile])
@@ -222,24 +236,34 @@ def _judged(search: _Search, now: Int, f: Float, variance: Float, rows: Float) -
     search.still[now] = np.where(good & (fall <= slack), search.still[now] + 1, 0)
     search.damping[now] = np.where(exact, damping, np.where(good, 0.2 * damping, 8 * damping + 1e-8))
     search.near[now] = np.where(exact & ~good, 0.1 * search.near[now], search.near[now])
-    search.exact[now] = good & (exact | (fall < search.near[now]))
+    search.exact[now] = good & (exact | (fall < search.near[now])) & (search.still[now] == 0)
+    search.bowed[now] |= ~good & np.isfinite(search.f[now])
     search.rounds[now] += 1
     return good
+
+
+def _refit(problem: Problem, curve: Curve, search: _Search, now: Int) -> None:
+    """Fit the features of a trial to its trend, for spans that have had a trial refused."""
+    bowed = search.bowed[now]
+    which = now[bowed]
+    beta = refitted(problem.take(bowed), curve.take(bowed), search.trial[which], search.variance[which])
+    search.trial[which, 2 : 2 + beta.shape[1]] = beta
 
 
 def _unfinished(problem: Problem, search: _Search, now: Int, towards: Float) -> Bool:
     """Which spans go on; the others are told whether they have converged and have a proper mode."""
     g = len(problem.precision)
     theta, variance, rows = search.theta[now], search.variance[now], problem.weight.sum(axis=1)
-    slope = towards / variance[:, None]
-    gaussian = np.abs(slope[:, :g] - prior_of(problem, theta, search.exact[now])[0]).max(axis=1)
-    toll, delta = slope[:, g:] * np.asarray(problem.tau)[:, None], theta[:, g:]
-    laplace = np.where(delta != 0, np.abs(toll - np.sign(delta)), np.maximum(np.abs(toll) - 1, 0))
+    tau = np.asarray(problem.tau)[:, None]
+    slope = np.abs(towards[:, :g] / variance[:, None] - prior_of(problem, theta, search.exact[now])[0])
+    toll, delta = towards[:, g:] / variance[:, None] * tau, theta[:, g:]
+    miss = np.where(delta != 0, np.abs(toll - np.sign(delta)), np.maximum(np.abs(toll) - 1, 0))
+    worst = np.concatenate([slope, miss], axis=1).max(axis=1)
+    faint = (np.concatenate([slope, miss / tau], axis=1) / (1 + search.scale[now])).max(axis=1)
     slack = rows / variance * np.finfo(float).eps
-    worst = np.maximum(gaussian, laplace.max(axis=1, initial=0.0))
     fallen = ~(variance > search.floor[now])
     stuck = (search.still[now] >= STILL) | (search.rounds[now] >= ROUNDS) | (search.damping[now] > 1e10)
-    search.converged[now] = worst <= ENOUGH + 100 * slack
+    search.converged[now] = (worst <= ENOUGH + 100 * slack) | (faint <= FAINT)
     search.proper[now] = ~fallen
     open_: Bool = ~(fallen | stuck | (worst <= CLOSE + slack))
     return open_
@@ -259,8 +283,10 @@ def _quadratic(
     slope, curved = prior_of(problem, theta, exact)
     gram[:, :g, :g] += variance[:, None, None] * curved
     diagonal = np.arange(gram.shape[1])
-    damping = np.where(exact, 1e-13, search.damping[now])
-    gram[:, diagonal, diagonal] += damping[:, None] * (np.abs(gram[:, diagonal, diagonal]) + 1e-8)
+    steep = np.abs(gram[:, diagonal, diagonal])
+    search.scale[now] = np.sqrt(steep / variance[:, None])
+    damping = np.where(exact, RIDGE, search.damping[now])
+    gram[:, diagonal, diagonal] += damping[:, None] * (steep + 1e-8)
     moment = towards + (gram @ theta[..., None])[..., 0]
     moment[:, :g] -= variance[:, None] * slope
     return gram, moment

@@ -22,7 +22,23 @@ import numpy as np
 from tsforecast.models.prophet.additive import variance_of
 from tsforecast.panel import Bool, Float, Int
 
-__all__ = ["Curve", "Problem", "basis_of", "bent", "curvature", "curve_at", "objective", "prior_of", "pull", "straight"]
+__all__ = [
+    "RIDGE",
+    "Curve",
+    "Problem",
+    "basis_of",
+    "bent",
+    "curvature",
+    "curve_at",
+    "objective",
+    "prior_of",
+    "pull",
+    "refitted",
+    "straight",
+]
+
+RIDGE = 1e-13
+"""Share of a diagonal added to it, in steps only: two columns that no row tells apart must not stop the batch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,9 +195,7 @@ def curvature(problem: Problem, basis: Float, curve: Curve, exact: Bool) -> Floa
     np.multiply(problem.x[..., :added], step[..., None], out=weighted[..., width : width + added])
     np.multiply(problem.x[..., added:], by_times[..., None], out=weighted[..., width + added :])
     upper = np.swapaxes(basis, 1, 2) @ weighted
-    scaled = np.empty((*problem.y.shape, k))
-    np.multiply(problem.x[..., :added], problem.weight[..., None], out=scaled[..., :added])
-    np.multiply(problem.x[..., added:], (problem.weight * curve.trend)[..., None], out=scaled[..., added:])
+    scaled = _scaled(problem, curve.trend)
     out = np.empty((len(problem.y), width + k, width + k))
     features, trend = slice(2, 2 + k), np.r_[0:2, 2 + k : width + k]
     out[:, features, features] = np.swapaxes(scaled, 1, 2) @ scaled
@@ -189,3 +203,25 @@ def curvature(problem: Problem, basis: Float, curve: Curve, exact: Bool) -> Floa
     out[:, trend, features] = upper[..., width:]
     out[:, features, trend] = np.swapaxes(upper[..., width:], 1, 2)
     return out
+
+
+def refitted(problem: Problem, curve: Curve, theta: Float, variance: Float) -> Float:
+    """The coefficients beta (b, k) that are best for the trend of theta at the variances (b,)."""
+    features = slice(2, 2 + problem.x.shape[2])
+    scaled = _scaled(problem, curve.trend)
+    gram = np.swapaxes(scaled, 1, 2) @ scaled
+    pull_back = variance[:, None] * problem.precision[features]
+    moment = _products(curve.residual, scaled) - pull_back * theta[:, features]
+    diagonal = np.arange(gram.shape[1])
+    gram[:, diagonal, diagonal] += pull_back + RIDGE * gram[:, diagonal, diagonal]
+    beta: Float = theta[:, features] + np.linalg.solve(gram, moment[..., None])[..., 0]
+    return beta
+
+
+def _scaled(problem: Problem, trend: Float) -> Float:
+    """The derivatives (b, r, k) of yhat by beta."""
+    added = problem.added
+    scaled = np.empty((*problem.y.shape, problem.x.shape[2]))
+    np.multiply(problem.x[..., :added], problem.weight[..., None], out=scaled[..., :added])
+    np.multiply(problem.x[..., added:], (problem.weight * trend)[..., None], out=scaled[..., added:])
+    return scaled

@@ -58,7 +58,7 @@ def _descended(H: Float, c: Float, limit: Float, d: Float, state: Signs, x: Floa
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(turned, d / (d - x), np.inf)
     first = np.argmin(share, axis=1)
-    stopped: Bool = turned.any(axis=1)
+    stopped: Bool = np.any(turned, axis=1)
     reached = np.where(stopped, share[rows, first], 1.0)
     d = np.where(stopped[:, None], d + reached[:, None] * (x - d), x)
     d[rows[stopped], first[stopped]] = 0.0

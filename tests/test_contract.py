@@ -111,9 +111,9 @@ class ReadsExcluded(Broken):
     def wrong(self, panel: Panel) -> Any:
         return 0.0 if panel.excluded is None else 1e-9 * np.nansum(self.seen.y)
 
-    def design(self, panel: Panel) -> Panel:
+    def design(self, panel: Panel, almanac: Any = None) -> Panel:
         self.seen = panel
-        return super().design(panel)
+        return super().design(panel, almanac)
 
 
 class Narrow(Naive):

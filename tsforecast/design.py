@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 
 from tsforecast import frames
+from tsforecast.calendars.almanac import Almanac
 from tsforecast.calendars.features import features
 from tsforecast.errors import SHOWN, ConfigError, DataWarning, Finding, listed
 from tsforecast.panel import Float, Panel
 
-__all__ = ["ahead", "known_only", "prepare"]
+__all__ = ["ahead", "keep_calendar", "known_only", "prepare"]
 
 
-def prepare(panel: Panel, past: Sequence[str], known: Sequence[str], words: Sequence[str]) -> Panel:
+def prepare(panel: Panel, past: Sequence[str], known: Sequence[str], almanac: Almanac) -> Panel:
     """The panel with the columns of a model alone: past, then known (both with text expanded), then calendar.
 
     Excluded rows have no target from here on, so that every family leaves them out alike.
     """
     if panel.excluded is not None:
         panel = panel.replace(y=np.where(panel.excluded, np.nan, panel.y))
-    if not (past or known or words):
+    if not (past or known or almanac.words):
         return panel if not panel.column_names else panel.with_columns(np.empty((len(panel.y), 0)), (), 0)
     doubled = set(past) & set(known)
     if doubled:
@@ -37,8 +38,8 @@ def prepare(panel: Panel, past: Sequence[str], known: Sequence[str], words: Sequ
         parts.append(values)
         names += labels
         n_past += len(labels) if name in past else 0
-    if words:
-        values, labels_ = features(panel.grid, tuple(words), freq=panel.freq, tz=panel.tz)
+    if almanac.words:
+        values, labels_ = features(panel.grid, almanac, freq=panel.freq, tz=panel.tz)
         owner = panel.owner
         rows = panel.rows
         block = np.full((len(panel.y), values.shape[1]), np.nan)
@@ -48,19 +49,28 @@ def prepare(panel: Panel, past: Sequence[str], known: Sequence[str], words: Sequ
     return panel.with_columns(np.concatenate(parts, axis=1), names, n_past)
 
 
-def ahead(panel: Panel, known: Sequence[str], words: Sequence[str], h: int, future: Any) -> Float:
+def ahead(panel: Panel, known: Sequence[str], almanac: Almanac, h: int, future: Any) -> Float:
     """Values (n, h, k) of known and calendar columns for the h steps after each series, as `prepare` orders them."""
     parts: list[Float] = [np.empty((len(panel), h, 0))]
     if known:
         raw = frames.known_ahead(known_only(panel, known), future, h)
         for j, name in enumerate(known):
             parts.append(expanded(raw[:, :, j], name, panel)[0])
-    if words:
+    if almanac.words:
         times = frames.future_times(panel, h, future=future)
         unique, where = np.unique(times, return_inverse=True)
-        values, _ = features(unique, tuple(words), freq=panel.freq, tz=panel.tz)
+        values, _ = features(unique, almanac, freq=panel.freq, tz=panel.tz)
         parts.append(values[where.reshape(times.shape)])
     return np.concatenate(parts, axis=2)
+
+
+def keep_calendar(panel: Panel, almanac: Almanac) -> Almanac:
+    """The almanac with the holidays that a model fitted on the panel goes by from now on, and its columns."""
+    if not almanac.words or panel.grid.dtype.kind != "M":
+        return almanac
+    labels = features(panel.grid[:0], almanac, freq=panel.freq, tz=panel.tz)[1]
+    years = panel.grid[[0, -1]].astype("datetime64[Y]").astype(np.int64) + 1970 if len(panel.grid) else (1970, 1970)
+    return almanac.keeping(int(years[0]), int(years[1]), [name for name in panel.known_names if name in labels])
 
 
 def known_only(panel: Panel, known: Sequence[str]) -> Panel:

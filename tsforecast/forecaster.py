@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from tsforecast import design, failures, frames, growth, paths
+from tsforecast.calendars.almanac import Almanac
 from tsforecast.errors import ConfigError, NotFittedError
 from tsforecast.findings import as_panel
 from tsforecast.forecast import STATUSES, Forecast
@@ -33,7 +34,7 @@ class Forecaster(Parameters):
     alias: str | None = field(default=None, kw_only=True)
     past: Sequence[str] = field(default=(), kw_only=True)
     known: Sequence[str] = field(default=(), kw_only=True)
-    calendar: Sequence[str] | str = field(default=(), kw_only=True)
+    calendar: Sequence[Any] | str = field(default=(), kw_only=True)
     intervals: Literal["auto"] | Conformal = field(default="auto", kw_only=True)
     lower: float | None = field(default=None, kw_only=True)
     upper: float | None = field(default=None, kw_only=True)
@@ -111,16 +112,16 @@ class Forecaster(Parameters):
         return None if self.has_intervals else Conformal()
 
     @property
-    def calendar_words(self) -> tuple[str, ...]:
-        """Calendar words as a tuple, also where one string was given."""
-        words = (self.calendar,) if isinstance(self.calendar, str) else tuple(self.calendar)
-        if not all(isinstance(word, str) for word in words):
-            raise ConfigError(f"calendar= takes words such as ('weekday', 'KR'), got {self.calendar!r}")
-        return words
+    def almanac(self) -> Almanac:
+        """The calendar words and their overrides; ConfigError where `calendar` holds something else."""
+        return Almanac.of(self.calendar)
 
-    def design(self, panel: Panel) -> Panel:
-        """The panel with the columns of this model alone: past, then known, then calendar."""
-        return design.prepare(panel, tuple(self.past), tuple(self.known), self.calendar_words)
+    def design(self, panel: Panel, almanac: Almanac | None = None) -> Panel:
+        """The panel with the columns of this model alone: past, then known, then calendar.
+
+        `almanac` holds the holidays that a fitted model goes by; None: those of the installed package.
+        """
+        return design.prepare(panel, tuple(self.past), tuple(self.known), almanac or self.almanac)
 
     def learn(self, panel: Panel, h: int | None, calibrate: bool = True) -> State:
         """Fitted state of a prepared panel: the family's parameters and, given h, conformal errors."""
@@ -208,6 +209,7 @@ class Forecaster(Parameters):
         failures.check_lengths(prepared, self._rows_needed(prepared), self.name, self.on_error)
         state = self.learn(prepared, h)
         self.panel_, self.state_, self.h_ = prepared, state, h
+        self.calendar_ = design.keep_calendar(prepared, self.almanac)
         return self
 
     def predict(
@@ -260,7 +262,7 @@ class Forecaster(Parameters):
         """
         old = self._ready()
         state = self._completed(self.state_, old)
-        panel, fresh = growth.extended(old, self.design(growth.newer(old, data)), revised)
+        panel, fresh = growth.extended(old, self.design(growth.newer(old, data), self.calendar_), revised)
         if fresh.any():
             new = panel.take(fresh).replace(series=np.arange(int(fresh.sum())))
             learned = self.learn(new, self.h_)
@@ -294,6 +296,11 @@ class Forecaster(Parameters):
         self.state_ = self._completed(self.state_, panel)
         growth.save(self, panel, path)
 
+    def __repr__(self) -> str:
+        """As `Parameters` writes it, but tables as dicts of columns: what differs must read differently."""
+        plain = {name: frames.plain_tables(value) for name, value in self.get_params(deep=False).items()}
+        return Parameters.__repr__(self.copy(**plain))
+
     def _ready(self) -> Panel:
         panel: Panel | None = getattr(self, "panel_", None)
         if panel is None:
@@ -301,7 +308,7 @@ class Forecaster(Parameters):
         return panel
 
     def _known_ahead(self, h: int, future: Any) -> Float:
-        return design.ahead(self._ready(), tuple(self.known), self.calendar_words, h, future)
+        return design.ahead(self._ready(), tuple(self.known), self.calendar_, h, future)
 
     def _horizon(self, h: int | None) -> int:
         steps = self.h_ if h is None else h
@@ -317,7 +324,7 @@ class Forecaster(Parameters):
             raise ConfigError(f"on_error must be one of {', '.join(choices)}, got {self.on_error!r}")
         if not (self.intervals == "auto" or isinstance(self.intervals, Conformal)):
             raise ConfigError(f'intervals must be "auto" or Conformal(...), got {self.intervals!r}')
-        if not self.uses_columns and (self.past or self.known or self.calendar):
+        if not self.uses_columns and (self.past or self.known or self.almanac.words):
             raise ConfigError(f"{type(self).__name__} uses no columns: leave past, known and calendar empty")
         if self.needs_h and h is None:
             raise ConfigError(f"{self.name} is fitted for a horizon: fit(data, h=...)")
@@ -332,18 +339,17 @@ class Forecaster(Parameters):
         self._validate_others()
 
     def _validate_others(self) -> None:
-        for name in ("past", "known", "calendar"):
+        for name in ("past", "known"):
             value = getattr(self, name)
-            single = isinstance(value, str)
-            if (single and name != "calendar") or not isinstance(value, Sequence):
-                hint = f'; write {name}=("{value}",)' if single else ""
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                hint = f'; write {name}=("{value}",)' if isinstance(value, str) else ""
                 raise ConfigError(f"{name} must be a sequence of names, got {value!r}{hint}")
         other = self.fallback
         if other is None:
             return
         if not isinstance(other, Forecaster):
             raise ConfigError(f"fallback must be a forecaster such as Naive(), got {other!r}")
-        if other.past or other.known or other.calendar:
+        if other.past or other.known or other.almanac.words:
             raise ConfigError(f"fallback={other!r} must do without past, known and calendar columns")
 
     @property

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast import artifact, failures
+from tsforecast import artifact, failures, frames
 from tsforecast.errors import ArtifactError, ConfigError, DataError, Finding, listed
 from tsforecast.findings import read_panel
 from tsforecast.frames import grids
@@ -193,6 +193,7 @@ def save(model: Member, panel: Panel, path: Any) -> None:
         "model": model.state_ | {"extremes": extremes},
         "panel": panel_state(panel if keep is None else panel.tail(keep)),
         "h": model.h_,
+        "calendar": model.calendar_.state(),
     }
     params = {name: plain(value) for name, value in model.get_params(deep=False).items()}
     artifact.write(path, type(model).__name__, params, state, {})
@@ -203,6 +204,7 @@ def plain(value: Any) -> Any:
 
     Estimators of other packages become {"name": ..., parameter: ...}: the model that takes them makes them by name.
     """
+    value = frames.plain_tables(value)
     if hasattr(value, "get_params"):
         inner = {name: plain(v) for name, v in value.get_params(deep=False).items()}
         own = isinstance(value, Parameters)

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from tsforecast import artifact
+from tsforecast.design import keep_calendar
 from tsforecast.errors import ArtifactError, ConfigError
 from tsforecast.growth import panel_from
 
@@ -61,6 +62,9 @@ def load(path: Any) -> Any:
         model = find(kept.key)(**{name: _revived(value) for name, value in kept.params.items()})
         model.panel_ = panel_from(kept.state["panel"])
         model.state_, model.h_ = kept.state["model"], kept.state["h"]
+        # Files of versions that held no calendar take that of the installed package.
+        known = kept.state.get("calendar")
+        model.calendar_ = keep_calendar(model.panel_, model.almanac) if known is None else model.almanac.restored(known)
     except (KeyError, TypeError, ValueError, IndexError) as cause:
         raise ArtifactError(f"{path}: its content does not fit a {kept.key}: {cause}") from cause
     return model

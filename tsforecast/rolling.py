@@ -28,6 +28,7 @@ class Member(Protocol):
     seed: int
     state_: State
     h_: int | None
+    calendar_: Any
 
     @property
     def name(self) -> str:

@@ -31,12 +31,14 @@ class Kept(NamedTuple):
 class Almanac:
     """Calendar words, the user's corrections, and for some years the holidays themselves.
 
-    Holidays of other years come from the installed package, whose answers may change with its version.
+    Holidays of other years come from the installed package, whose answers may change with its version. `columns`
+    names those of the words' columns that a fitted model has; None: all that there are.
     """
 
     words: tuple[str, ...] = ()
     overrides: Overrides | None = None
     kept: Mapping[str, Kept] = field(default_factory=dict)
+    columns: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, items: Any) -> Self:
@@ -59,11 +61,6 @@ class Almanac:
         if tables and not made.calendars:
             raise ConfigError(f"calendar= holds overrides but no country or exchange to apply them to; words: {words}")
         return made
-
-    @property
-    def items(self) -> tuple[Any, ...]:
-        """What `calendar=` would hold to mean the same, in plain values."""
-        return self.words if self.overrides is None else (*self.words, self.overrides)
 
     @property
     def calendars(self) -> tuple[str, ...]:
@@ -89,23 +86,24 @@ class Almanac:
         joined = Holidays(*(np.concatenate(pair) for pair in pairs))
         return joined.take(np.argsort(joined.day, kind="stable"))
 
-    def keeping(self, first_year: int, last_year: int) -> Self:
-        """The same almanac with the holidays of those years, one before and `AHEAD` more, held fast."""
+    def keeping(self, first_year: int, last_year: int, columns: Sequence[str]) -> Self:
+        """The same almanac with these columns, and the holidays of those years, one before and `AHEAD` more."""
         kept = {}
         for word in self.calendars:
             earliest, latest = coverage(word)
             low, high = max(first_year - 1, earliest), min(last_year + AHEAD, latest)
             kept[word] = Kept(low, high, self.holidays(word, low, high))
-        return replace(self, kept=kept)
+        return replace(self, kept=kept, columns=tuple(columns))
 
     def _with_families(self, word: str, found: Holidays) -> Holidays:
         return in_families(found) if word == "KR" else found
 
     def state(self) -> dict[str, Any]:
-        """The kept holidays as named arrays and plain values."""
-        return {word: table._asdict() | {"holidays": table.holidays._asdict()} for word, table in self.kept.items()}
+        """Columns and kept holidays as named arrays and plain values."""
+        kept = {word: table._asdict() | {"holidays": table.holidays._asdict()} for word, table in self.kept.items()}
+        return {"columns": list(self.columns or ()), "kept": kept}
 
     def restored(self, state: Mapping[str, Any]) -> Self:
-        """The same almanac with the holidays that `state` wrote."""
-        kept = {word: Kept(**(part | {"holidays": Holidays(**part["holidays"])})) for word, part in state.items()}
-        return replace(self, kept=kept)
+        """The same almanac with what `state` wrote."""
+        kept = {w: Kept(**(part | {"holidays": Holidays(**part["holidays"])})) for w, part in state["kept"].items()}
+        return replace(self, kept=kept, columns=tuple(state["columns"]))

@@ -88,7 +88,17 @@ def features(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"calendar words {listed(chosen)} give columns twice: {listed(twice)}; keep one of the words")
-    return np.concatenate(blocks, axis=1), tuple(names)
+    return _picked(np.concatenate(blocks, axis=1), names, almanac.columns)
+
+
+def _picked(values: Float, names: list[str], wanted: Sequence[str] | None) -> tuple[Float, tuple[str, ...]]:
+    """The columns that a fitted model has, whatever others the words have come to give since."""
+    if wanted is None or list(wanted) == names:
+        return values, tuple(names)
+    lost = sorted(set(wanted) - set(names))
+    if lost:
+        raise ConfigError(f"the model was fitted on calendar columns that are no more: {listed(lost)}; fit it again")
+    return values[:, [names.index(name) for name in wanted]], tuple(wanted)
 
 
 def _almanac(words: str | Sequence[str], overrides: Any) -> Almanac:

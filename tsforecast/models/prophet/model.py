@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from tsforecast import design, frames
+from tsforecast.calendars.almanac import Almanac
 from tsforecast.calendars.clock import grid_clock
 from tsforecast.calendars.day_columns import DayColumns
 from tsforecast.calendars.named import read_stamps
@@ -191,13 +192,13 @@ class Prophet(Forecaster):
             named += ["cap", *(["floor"] if panel is not None and "floor" in panel.column_names else [])]
         return tuple(dict.fromkeys(named))
 
-    def design(self, panel: Panel) -> Panel:
+    def design(self, panel: Panel, almanac: Almanac | None = None) -> Panel:
         """The panel with the columns of this model alone."""
         checks.check_columns(self, panel)
         columns = [*self.known_columns]
         if self.growth == "logistic" and "floor" in panel.column_names and "floor" not in columns:
             columns.append("floor")
-        prepared = design.prepare(panel, (), tuple(columns), self.calendar_words)
+        prepared = design.prepare(panel, (), tuple(columns), almanac or self.almanac)
         if panel.at is None or TIME in panel.column_names:
             return prepared
         moment = np.full((len(panel.y), 1), np.nan)
@@ -208,7 +209,7 @@ class Prophet(Forecaster):
 
     def _known_ahead(self, h: int, future: Any) -> Float:
         panel = self._ready()
-        values = design.ahead(panel, self.known_columns, self.calendar_words, h, future)
+        values = design.ahead(panel, self.known_columns, self.calendar_, h, future)
         if panel.at is not None:
             times = frames.future_times(panel, h, future=future).astype("datetime64[us]").astype(np.int64)
             values = np.concatenate([values, times[..., None].astype(float)], axis=2)
@@ -345,7 +346,7 @@ def _resolved(term: Any, scale: float, mode: Mode) -> Any:
 
 
 def _moments(changepoints: Sequence[Any], panel: Panel) -> Int:
-    """Changepoints, given as wall-clock times, in microseconds since 1970 of the panel's own time, in order, each once."""
+    """Changepoints (wall-clock times) as microseconds since 1970 in the panel's own time, in order, each once."""
     wall = read_stamps(changepoints, "changepoints")
     return np.unique(grid_clock(wall, panel.tz, panel.freq).astype(np.int64))
 

@@ -102,10 +102,10 @@ class Judge:
         self.start = (float(start.k), float(start.m))
         self.backend = self.model.stan_backend
 
-    def fit(self) -> dict[str, Any]:
-        """Prophet's own answer, with all its digits."""
+    def fit(self, sig_figs: int = 18) -> dict[str, Any]:
+        """Prophet's own answer, by default with all its digits."""
         with quiet():
-            found = self.backend.fit(self.init, self.data, seed=1, sig_figs=18)
+            found = self.backend.fit(self.init, self.data, seed=1, sig_figs=sig_figs)
             self.backend.cleanup()
         return {name: np.asarray(found[name], float) for name in (*PARAMETERS, "lp__")}
 
@@ -243,6 +243,11 @@ def _days(rng: np.random.Generator, rows: int, freq: str = "D") -> pd.DatetimeIn
 def _plain(rng: np.random.Generator, rows: int, freq: str = "D", shares: float = 0.0, **arguments: Any) -> Case:
     ds = _days(rng, rows, freq)
     return Case("", pd.DataFrame({"ds": ds, "y": _y(rng, ds, shares)}), arguments)
+
+
+def monthly(rng: np.random.Generator, rows: int) -> Case:
+    """A short monthly series under a yearly seasonality of 20 columns."""
+    return _plain(rng, rows, "MS", yearly_seasonality=10)
 
 
 def _gaps(rng: np.random.Generator) -> Iterator[Case]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,12 +54,10 @@ class Scaled:
 
     def take(self, index: Int) -> Scaled:
         """Some of the spans."""
-        parts = {name: getattr(self, name)[index] for name in ("floor", "scale", "start", "changes", "mu", "std")}
+        spans = {name: getattr(self, name)[index] for name in ("floor", "scale", "start", "changes", "mu", "std")}
         few = Facts(*(getattr(self.facts, name)[index] for name in Facts.__slots__))
         places = Changes(self.places.tau[index], self.places.row[index], self.places.unit[index])
-        return Scaled(
-            few, places=places, columns=self.columns, first=self.first, cap=self.cap, floors=self.floors, **parts
-        )
+        return replace(self, facts=few, places=places, **spans)
 
 
 def scaled(panel: Panel, settings: Settings, unit: Unit, calendar: Calendar) -> Scaled:

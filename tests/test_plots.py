@@ -5,8 +5,20 @@ import pandas as pd
 import pytest
 from statsmodels.tsa import stattools
 
-from tsforecast import ConfigError, Panel, SeasonalNaive, WindowMean, tune
-from tsforecast.plots import plot_acf, plot_findings, plot_forecast, plot_tuning
+from tsforecast import (
+    ConfigError,
+    NotFittedError,
+    Panel,
+    Prophet,
+    Regressor,
+    Seasonality,
+    SeasonalNaive,
+    WindowMean,
+    load,
+    tune,
+)
+from tsforecast.datasets import load as data_set
+from tsforecast.plots import plot_acf, plot_components, plot_findings, plot_forecast, plot_tuning
 
 
 def table(rows: int = 120) -> pd.DataFrame:
@@ -82,3 +94,125 @@ def test_validation_curve_goes_through_the_best_score_at_each_value() -> None:
     assert len(dots.x) == 3
     with pytest.raises(ConfigError, match="'season' was not searched; there are window"):
         plot_tuning(done, "season")
+
+
+@pytest.fixture(scope="module")
+def stores() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Three stores until the end of November, and what is known of December."""
+    sales = data_set("retail_kr")
+    sales = sales[sales["unique_id"].isin(sales["unique_id"].unique()[:3])]
+    late = sales["ds"] >= "2024-12-01"
+    return sales[~late], sales.loc[late, ["unique_id", "ds", "promo"]]
+
+
+@pytest.fixture(scope="module")
+def two_changes(stores: tuple[pd.DataFrame, pd.DataFrame]) -> Prophet:
+    model = Prophet(
+        changepoints=["2020-01-25", "2020-02-29"], changepoint_prior_scale=10, holidays="KR", known=("promo",)
+    )
+    return model.fit(stores[0], h=31)
+
+
+def titles(figure: object) -> list[str]:
+    return [axis.title.text for axis in figure.select_yaxes() if axis.title.text]  # type: ignore[attr-defined]
+
+
+def test_components_figure_holds_the_components_of_the_asked_series(
+    stores: tuple[pd.DataFrame, pd.DataFrame], two_changes: Prophet
+) -> None:
+    store = stores[0]["unique_id"].unique()[2]
+    figure = plot_components(two_changes, future=stores[1], ids=[store], level=90)
+    assert titles(figure) == ["trend", "yearly", "weekly", "holidays", "regressors"]
+    whole = two_changes.components(31, future=stores[1], history=True, levels=[90])
+    mine = whole[whole["unique_id"] == store].reset_index(drop=True)
+    traces = {trace.name: trace for trace in figure.data if trace.name}
+    np.testing.assert_array_equal(traces["trend"].x, mine["ds"].to_numpy())
+    np.testing.assert_allclose(traces["trend"].y, mine["trend"], rtol=1e-12)
+    np.testing.assert_allclose(figure.data[0].y[: len(mine)], mine["trend-hi-90"], rtol=1e-9)
+    np.testing.assert_allclose(traces["promo"].y, mine["promo"], rtol=1e-12)
+    christmas = mine[mine["Christmas Day"] != 0]
+    np.testing.assert_array_equal(traces["Christmas Day"].x, christmas["ds"].to_numpy("M8[D]"))
+    np.testing.assert_allclose(traces["Christmas Day"].y, christmas["Christmas Day"], rtol=1e-12)
+
+
+def test_changepoints_are_marked_where_they_are(two_changes: Prophet) -> None:
+    figure = plot_components(two_changes, n=1, level=None)
+    marks = next(trace for trace in figure.data if trace.name == "changepoints")
+    assert [str(day)[:10] for day in marks.x] == ["2020-01-25", "2020-02-29"]
+    assert [shape.x0[:10] for shape in figure.layout.shapes] == ["2020-01-25", "2020-02-29"]
+    changes = two_changes.changepoints_["change"].iloc[:2]
+    assert [float(word.split()[0]) for word in marks.text] == pytest.approx(changes.tolist(), rel=5e-3)
+    assert not any(trace.fill for trace in figure.data if trace.type == "scatter"), "level=None draws no bands"
+
+
+@pytest.mark.parametrize("mode", ["additive", "multiplicative"])
+def test_curves_of_seasonalities_are_what_the_components_show(mode: str) -> None:
+    data = table(2 * 365)
+    model = Prophet(seasonality_mode=mode, seasonalities=(Seasonality("moon", 29.53, 2),), yearly_seasonality=4)
+    model.fit(data)
+    parts, curves = model.components(history=True), model.seasonal_curves(levels=[80])
+    assert list(curves.columns) == ["unique_id", "seasonality", "period", "mode", "day", "estimate", "lo-80", "hi-80"]
+    weekly = curves[(curves["seasonality"] == "weekly") & (curves["unique_id"] == "가")]
+    mine = parts[parts["unique_id"] == "가"]
+    share = mine["weekly"] / (mine["trend"] if mode == "multiplicative" else 1.0)
+    seen = share.groupby(mine["ds"].dt.day_of_week).mean()
+    np.testing.assert_allclose(weekly["estimate"], seen, atol=1e-9)
+    yearly = curves[(curves["seasonality"] == "yearly") & (curves["unique_id"] == "가")]
+    share = mine["yearly"] / (mine["trend"] if mode == "multiplicative" else 1.0)
+    # 1 January 2024 is 54 years of 365.25 days after 1970-01-01, less half a day.
+    middle = (yearly["estimate"].to_numpy()[:-1] + yearly["estimate"].to_numpy()[1:]) / 2
+    np.testing.assert_allclose(share.to_numpy()[1:365], middle[:364], atol=2e-3 * np.abs(middle).max())
+    figure = plot_components(model, n=1)
+    assert titles(figure) == ["trend", "yearly", "weekly", "moon"]
+    assert (figure.layout.yaxis3.tickformat == ".0%") == (mode == "multiplicative")
+
+
+def test_bands_of_curves_are_those_of_the_components() -> None:
+    data = table(200)
+    model = Prophet(weekly_seasonality=3, regressors=(), n_changepoints=3).fit(data)
+    parts, curves = model.components(history=True, levels=[80]), model.seasonal_curves(levels=[80])
+    width = (parts["weekly-hi-80"] - parts["weekly-lo-80"]).to_numpy()[:7]  # 1 January 2024 is a Monday
+    np.testing.assert_allclose((curves["hi-80"] - curves["lo-80"])[:7], width, rtol=1e-6)
+
+
+def test_hours_get_a_day_and_a_week_of_their_own() -> None:
+    when = pd.date_range("2024-01-01", periods=24 * 30, freq="h")
+    y = 10 + 3 * np.sin(2 * np.pi * when.hour / 24) + np.random.default_rng(0).normal(scale=0.1, size=len(when))
+    figure = plot_components(Prophet(holidays="KR").fit(pd.DataFrame({"ds": when, "y": y})), 24)
+    daily = next(trace for trace in figure.data if trace.name == "daily")
+    np.testing.assert_allclose(daily.y, 3 * np.sin(2 * np.pi * daily.x / 24), atol=0.15)
+    assert daily.x[-1] == 24
+    bars = next(trace for trace in figure.data if trace.name == "New Year's Day")
+    assert list(bars.x) == [np.datetime64("2024-01-01")], "a bar a day, not one an hour"
+
+
+def test_business_days_have_a_week_of_five() -> None:
+    when = pd.bdate_range("2024-01-01", periods=100)
+    y = np.arange(100) + np.tile([0, 1, 2, 3, 9], 20) + np.random.default_rng(0).normal(scale=0.1, size=100)
+    curves = Prophet().fit(pd.DataFrame({"ds": when, "y": y})).seasonal_curves()
+    assert curves["day"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_what_cannot_be_drawn_says_why(tmp_path: object, two_changes: Prophet) -> None:
+    data = table()
+    with pytest.raises(ConfigError, match="draws a fitted Prophet, got SeasonalNaive"):
+        plot_components(SeasonalNaive().fit(data))
+    with pytest.raises(NotFittedError):
+        plot_components(Prophet())
+    with pytest.raises(ConfigError, match="no series nobody; there are"):
+        plot_components(two_changes, ids=["nobody"])
+    model = Prophet(regressors=(Regressor("x"),)).fit(data.assign(x=np.arange(len(data)) % 3))
+    with pytest.raises(ConfigError, match="say h="):
+        plot_components(model, future=data)
+    model.save(f"{tmp_path}/model.tsf")
+    again = load(f"{tmp_path}/model.tsf")
+    with pytest.raises(ConfigError, match="fit it again"):
+        plot_components(again)
+    assert titles(plot_components(again, level=None)) == ["trend", "weekly", "regressors"]
+
+
+def test_stan_has_no_components_to_draw() -> None:
+    pytest.importorskip("prophet")
+    model = Prophet(engine="stan", n_changepoints=1, uncertainty_samples=10).fit(table(30).query("unique_id == 'c'"))
+    with pytest.raises(ConfigError, match='engine="map"'):
+        plot_components(model)

@@ -43,6 +43,7 @@ _NAMES = {
     "outliers": "findings",
     "pacf": "autocorrelation",
     "plot_acf": "plots",
+    "plot_components": "plots",
     "plot_findings": "plots",
     "plot_forecast": "plots",
     "plot_tuning": "plots",

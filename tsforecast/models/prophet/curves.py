@@ -29,7 +29,7 @@ MONDAY = 4
 def curves(
     panel: Panel, settings: Settings, state: State, levels: Sequence[float]
 ) -> tuple[Int, dict[str, NDArray[Any]]]:
-    """Series (rows,) and columns seasonality, period, mode, day, estimate, lo-80, hi-80 of one period of every seasonality.
+    """Series (rows,) and columns seasonality, period, mode, day, estimate, lo-80, hi-80: a period of each seasonality.
 
     Bands are Laplace's approximation at the mode. A series has no rows of a seasonality that its fit left out.
     """
@@ -65,10 +65,11 @@ def curves(
 
 
 def _days(term: Seasonality, rhythm: Rhythm) -> Float:
-    """Days (P,) since a period began, as close as the data may be; of a week those that the data has."""
+    """Days (P,) since a period began; of data finer than a day its hours, of short periods quarters of them."""
     if rhythm.kind != "fine" or term.period > 31:
         return np.array(rhythm.weekdays, dtype=float) if term.period == WEEK else np.arange(0.0, term.period)
-    return np.arange(0.0, term.period, 1 / 24 if term.period > 2 else 1 / 96)
+    step = 1 / 24 if term.period > 2 else 1 / 96
+    return np.arange(0.0, term.period + step / 2, step)
 
 
 def _waves(term: Seasonality, days: Float) -> Float:

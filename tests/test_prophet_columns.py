@@ -139,6 +139,13 @@ EVENT = st.fixed_dictionaries(
 SCALES = {"fair": 0.5, "sale": float("nan"), "New Year's Day": 10.0}
 
 
+def test_a_name_without_a_prior_scale_has_that_of_the_model() -> None:
+    columns = built([{"holiday": ["fair", "sale"], "ds": ["2024-01-02"] * 2, "prior_scale": [0.5, None]}, "US"],
+                    days("2024-01-01", "2024-12-31"), prior_scale=3.0)  # fmt: skip
+    scale = dict(zip(columns.names, columns.scale, strict=True))
+    assert (scale["fair"], scale["sale"], scale["Christmas Day"]) == (0.5, 3.0, 3.0)
+
+
 @given(st.lists(EVENT, min_size=1, max_size=12), st.booleans(), st.booleans())
 def test_table_columns_are_those_of_prophet(rows: list[dict[str, Any]], scaled: bool, country: bool) -> None:
     table = pd.DataFrame(rows)
@@ -213,6 +220,7 @@ def test_covered_is_what_all_calendars_know() -> None:
     assert built("KR", history, covers=day("2026-03-31")).last == day("2026-03-31")
     assert built("KR", days("2080-01-01", "2082-12-31")).last == day("2100-12-31")
     assert built(None, history).names == ()
+    assert not built("KR", history, covers=day("2026-03-31")).at(np.array([day("2026-03-31")])).any()
 
 
 def test_the_table_survives_as_state() -> None:
@@ -241,6 +249,7 @@ def test_a_yearly_holiday_without_its_next_date_is_missed() -> None:
     assert not lapses([*YEARLY, "2024-09-29"], ("2024-07-01", "2024-12-31"))
     assert not lapses([*YEARLY, "2030-01-01"], ("2024-07-01", "2024-12-31")), "the table says when it comes back"
     assert lapses([*YEARLY, "2024-09-29"], ("2024-07-01", "2025-12-31")), "the second year is missing"
+    assert lapses([*YEARLY, "2027-10-01"], ("2024-07-01", "2028-12-31")), "a gap to come tells nothing of the usual one"
 
 
 def test_what_came_once_is_not_missed_and_what_comes_at_odd_times_is_not_regular() -> None:
@@ -257,7 +266,7 @@ def test_the_days_of_a_window_are_one_occurrence() -> None:
     history, ahead = days("2021-01-01", "2024-06-30"), days("2024-07-01", "2024-12-31")
     table = {"holiday": ["fair"] * 3, "ds": YEARLY, "lower_window": [-2] * 3, "upper_window": [3] * 3}
     (found,) = missing_ahead(built(table, history), history, ahead)
-    assert (found.last, found.due) == (day("2023-10-04"), day("2024-09-27"))
+    assert (found.last, found.due, found.regular) == (day("2023-10-04"), day("2024-09-27"), True)
 
 
 def test_calendars_are_never_missed() -> None:
@@ -318,6 +327,13 @@ def test_history_before_a_calendar_begins_is_refused() -> None:
     with pytest.raises(ConfigError, match="DE is known for 1991 to 2100, but the data begins in 1985"):
         built("DE", days("1985-01-01", "1995-12-31"))
     assert country_rows("DE", 1995, 3000)[1] == 2100
+
+
+@pytest.mark.parametrize("language", ["ko", "th", "C"])
+def test_names_do_not_move_with_the_language_of_the_machine(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LANGUAGE", "LC_ALL", "LANG"):
+        monkeypatch.setenv(name, language)
+    assert "Korean New Year" in built("KR", days("2023-01-01", "2023-12-31")).names
 
 
 def test_a_region_has_its_own_holidays() -> None:

@@ -166,7 +166,7 @@ def missing_ahead(columns: DayColumns, history_days: Int, future_days: Int) -> t
         if not len(gaps):
             continue
         due = int(begins[-1] + gaps.max())
-        if days[-1] < horizon and due <= horizon:
+        if due <= horizon:
             lapses.append(Lapse(str(name), int(days[-1]), due, _regular(gaps)))
     return tuple(lapses)
 

@@ -53,6 +53,8 @@ STILL = 3
 """Rounds without a measurable fall after which the search ends."""
 FAR = 2.0
 """Histories between the beginning and a logistic trend's middle from which on the other sign of k is tried."""
+SLIGHT = 0.01
+"""Rate from which a logistic trend begins where it was given none."""
 PIVOTS = 100
 """Exchanges allowed a lasso: an exact curvature that is indefinite may never settle, and its trial is then refused."""
 WIDTH = 256
@@ -108,6 +110,8 @@ def solve(problem: Problem, start: Float) -> Mode:
     theta[:, :2] = start
     if problem.growth == "flat":
         theta[:, 0] = 0.0
+    elif problem.growth == "logistic":
+        theta[:, 0] = np.where(theta[:, 0] == 0, SLIGHT, theta[:, 0])  # a rate of 0 has no middle
     with np.errstate(all="ignore"):
         search = _begun(ordered, straight(theta, problem.growth))
         _descend(ordered, search)
@@ -117,6 +121,7 @@ def solve(problem: Problem, start: Float) -> Mode:
     out = np.zeros((b, 2 + k + s))
     out[:, : theta.shape[1]] = theta
     out[:, 2 + order] = theta[:, 2 : 2 + k]
+    out[np.isnan(theta).any(axis=1)] = np.nan
     return Mode(out, search.variance, search.f, search.converged & search.proper, search.proper, search.rounds)
 
 
@@ -182,7 +187,7 @@ def _begun(problem: Problem, theta: Float) -> _Search:
         near=np.full(b, NEAR),
         f=np.full(b, np.inf),
         variance=np.full(b, np.nan),
-        floor=np.maximum(LOWEST * (square - mean**2), FAINTEST * square),
+        floor=np.maximum(LOWEST * (square - mean**2), FAINTEST * np.where(square > 0, square, 1.0)),
         exact=np.zeros(b, dtype=bool),
         scale=np.zeros(theta.shape),
         bowed=np.zeros(b, dtype=bool),

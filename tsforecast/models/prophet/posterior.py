@@ -115,11 +115,12 @@ def _with_second(theta: Float, second: Float) -> Float:
 
 
 def basis_of(problem: Problem) -> Float:
-    """The derivatives [t, 1, (t - s_j)_+] of a by k, c and delta (b, r, 2 + s); by k it is 0 where growth is flat."""
+    """The derivatives [t, 1, (t - s_j)_+] of a by k, c and delta (b, r, 2 + s); only c acts where growth is flat."""
     t = problem.t[:, :, None]
-    along = np.zeros_like(t) if problem.growth == "flat" else t
-    hinges = np.maximum(t - problem.changepoints[:, None, :], 0.0)
-    return np.concatenate([along, np.ones_like(t), hinges], axis=2)
+    basis = np.concatenate([t, np.ones_like(t), np.maximum(t - problem.changepoints[:, None, :], 0.0)], axis=2)
+    if problem.growth == "flat":
+        basis[..., 0] = basis[..., 2:] = 0.0
+    return basis
 
 
 def curve_at(problem: Problem, basis: Float, theta: Float) -> Curve:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scipy.special import erf, expit, ndtri
+from scipy.special import erf, expit, ndtr, ndtri
 
-from tsforecast.models.prophet.jumps import Quantiles
+from tsforecast.models.prophet import jumps
+from tsforecast.models.prophet.jumps import Inversion, Quantiles, sizes
 from tsforecast.models.prophet.uncertainty import half_widths, logistic_quantiles, trend_paths
 from tsforecast.windows import generators
 
@@ -122,6 +123,38 @@ def test_half_widths_where_jumps_dwarf_the_noise(u: float, rho: float, level: fl
     assert above + error > level / 100
 
 
+@pytest.mark.parametrize("level", [0.01, 0.5, 0.8, 0.95, 0.999])
+def test_tables_keep_to_the_inversion_everywhere(level: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, rng, n = Quantiles.of(level), np.random.default_rng(6), 6000
+    u, rho = 10 ** rng.uniform(-4, 3, n), 10 ** rng.uniform(-2, 6, n)
+    # Half of the points where exp(-u) is close to the level: there the quantile leaves the noise for the jumps.
+    near = rng.choice([-1, 1], n // 2) * 10 ** rng.uniform(-8, 0.3, n // 2)
+    u[: n // 2] = -np.log(level) * np.exp(near)
+    width = table(u, rho, np.ones(n))
+    monkeypatch.setattr(jumps, "NODES", 192)
+    tail, density = Inversion.of(u, 1 / rho, width / rho).tail(width / rho)
+    assert (np.abs(tail - (1 - level)) < 2e-3 * density * width / rho).all()
+
+
+def test_the_inversion_agrees_with_one_along_the_real_axis() -> None:
+    rng = np.random.default_rng(7)
+    u, rho = 10 ** rng.uniform(-4, 3, 40), 10 ** rng.uniform(-3, 1.5, 40)
+    x = np.sqrt(1 + 2 / 3 * u * rho**2) * 10 ** rng.uniform(-1, 0.6, 40)
+    tail, density = Inversion.of(u, 1 / rho, x / rho).tail(x / rho)
+    for i in range(40):
+        below, at, above = inverted(u[i], rho[i], x[i] * np.array([1 - 1e-4, 1, 1 + 1e-4]))
+        assert 1 - tail[i] == pytest.approx(at, abs=1e-6)
+        assert density[i] * x[i] / rho[i] == pytest.approx((above - below) / 2e-4, abs=1e-4)
+
+
+def test_sizes_of_jumps_are_widths_without_noise() -> None:
+    scores = np.array([0.5, 1.0, 2.0, 3.0])
+    for u in (0.01, 0.3, 2.0, 40.0):
+        levels = 100 * (np.exp(-u) - np.expm1(-u) * (2 * ndtr(scores) - 1))
+        widths = half_widths(list(levels), one(u), one(1), np.ones((1, 1)), one(1e-6))[0, 0]
+        np.testing.assert_allclose(sizes(scores[None], np.array([[u]]))[0], widths, rtol=5e-3)
+
+
 def test_half_widths_at_the_ends_of_the_law() -> None:
     levels = np.array([1.0, 80.0, 95.0, 99.9])
     z = ndtri(0.5 + levels / 200)
@@ -212,6 +245,8 @@ def test_logistic_quantiles_without_noise_or_changes() -> None:
     np.testing.assert_allclose([low[0, 0, 0], high[0, 0, 0]], [centre - width, centre + width], rtol=1e-5)
     bare = logistic_quantiles((80.0,), one(5), one(1), still, one(0), np.ones((1, 1)), np.full((1, 1), 2.0))
     np.testing.assert_allclose(np.ravel(bare), centre, rtol=1e-6)
+    flipped = logistic_quantiles((80.0,), one(5), one(1), still, one(0), np.ones((1, 1)), np.full((1, 1), -2.0))
+    np.testing.assert_allclose(np.ravel(flipped), -centre, rtol=1e-6)
     nothing = logistic_quantiles((80.0,), one(5), one(1), still, one(0), np.ones((1, 1)), np.zeros((1, 1)))
     np.testing.assert_array_equal(np.ravel(nothing), 0)
 
@@ -306,11 +341,13 @@ def test_paths_know_no_company_and_not_the_noise() -> None:
     paths = trend_paths(**cells, randoms=generators(ids, 3), count=2000)
     lone = {name: values[2:3] for name, values in cells.items()}
     np.testing.assert_array_equal(trend_paths(**lone, randoms=generators(["c"], 3), count=2000)[0], paths[2])
-    noise = np.stack([g.standard_normal((20, 2000)) for g in generators(ids, 3)])
-    for i in range(5):
-        if paths[i].std() > 0:
-            correlations = [np.corrcoef(paths[i, j], noise[i, k])[0, 1] for j in (5, 19) for k in (0, 5, 19)]
-            assert np.abs(correlations).max() < 4.5 / np.sqrt(2000)
+    plain = trend_paths(cells["rate"], np.ones(5), cells["distance"], generators(ids, 3), 2000)
+    np.testing.assert_allclose(paths, plain * cells["spread"][..., None], rtol=1e-12)
+    # The noise has the generator's own stream: had the jumps the same, their numbers would be these.
+    for i, random in enumerate(generators(ids, 3)):
+        none = random.poisson(cells["rate"][i] * cells["distance"][i, -1], 2000) == 0
+        if 0.1 < none.mean() < 0.9:
+            assert abs(np.corrcoef(none, plain[i, -1] == 0)[0, 1]) < 4.5 / np.sqrt(2000)
 
 
 def test_paths_of_unknown_or_absent_changes() -> None:

@@ -26,7 +26,8 @@ __all__ = ["TOP", "Inversion", "Quantiles", "deviation", "sizes"]
 Complex = NDArray[np.complex128]
 
 NODES = 72
-"""Points of the contour: against 192 of them, tails are within 2e-5 of the weight of the jumps."""
+"""Points of the contour: against 192 of them, tails are within 5e-6 of the weight of the jumps (1.5e-4 at worst, for
+quantiles of a hundredth of the standard deviation)."""
 SLANT = 0.35
 """Lean of the contour to the right, a tangent: up to 1 the noise still damps the integrand."""
 FORGOTTEN = 30.0
@@ -65,15 +66,15 @@ class Inversion:
     weight: Complex
 
     @classmethod
-    def of(cls, u: Float, nu: Float, about: Float, nodes: int = NODES) -> Inversion:
-        """The contour and the integrand's factors on it (..., nodes + 1)."""
+    def of(cls, u: Float, nu: Float, about: Float) -> Inversion:
+        """The contour and the integrand's factors on it (..., NODES + 1)."""
         sd = deviation(u, nu)
         crossing = np.minimum(np.maximum(about / sd, 1.0) / sd, 0.5)
         scale = np.minimum(1.0 / sd, crossing)
         # The noise falls as exp(-nu^2 y^2 (1 - SLANT^2) / 2) up the contour, exp(-x z) as exp(-x SLANT y).
         top = np.minimum(np.sqrt(2.0 * FORGOTTEN / (1.0 - SLANT**2)) / nu, FORGOTTEN / (SLANT * about))
-        step = np.arcsinh(top / scale) / nodes
-        t = step[..., None] * np.arange(nodes + 1)
+        step = np.arcsinh(top / scale) / NODES
+        t = step[..., None] * np.arange(NODES + 1)
         z = crossing[..., None] + scale[..., None] * (1j * np.sinh(t) + SLANT * (np.cosh(t) - 1.0))
         along = (scale * step)[..., None] * (1j * np.cosh(t) + SLANT * np.sinh(t))
         along[..., 0] *= 0.5
@@ -226,7 +227,7 @@ def _sizes() -> tuple[Float, float, float]:
     out[0] = least = np.log(1e-5 * root)
     guess = np.log(0.2 * scores[1] * root)
     for j in range(1, SCORES):
-        inversion = Inversion.of(u, still, np.exp(np.maximum(guess, least)), 2 * NODES)
+        inversion = Inversion.of(u, still, np.exp(np.maximum(guess, least)))
         out[j] = least = inversion.solve(-np.expm1(-u) * erfc(scores[j] / np.sqrt(2.0)), guess, least)
         guess = out[j] + (out[j] - out[j - 1] if j > 2 else 0.0)
     table = np.exp(out.T) / root[:, None]

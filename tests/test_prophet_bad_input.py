@@ -128,6 +128,10 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"holidays": FAIR, "regressors": (Regressor("fair"),)},
         ("'fair'", "a column of the data", "rename"),
     ),
+    "a country's holiday called as a regressor": (
+        {"holidays": "US", "regressors": (Regressor("Washington's Birthday"),)},
+        ('"Washington\'s Birthday"', "a column of the data", "rename"),
+    ),
     "a holiday called weekly": ({"holidays": FAIR | {"holiday": ["weekly"]}}, ("'weekly'", "rename")),
     "a holiday without a date": ({"holidays": FAIR | {"ds": [None]}}, ("lacks a date in row 0",)),
 }
@@ -137,7 +141,7 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 def test_arguments_that_cannot_work_are_refused_with_what_to_do(name: str) -> None:
     arguments, words = ARGUMENTS[name]
     with pytest.raises(ConfigError) as caught:
-        Prophet(**arguments).fit(two(x=1.0, cap=100.0))
+        Prophet(**arguments).fit(two(x=1.0, cap=100.0, **{"Washington's Birthday": 1.0}))
     for word in words:
         assert word in str(caught.value)
 

@@ -77,6 +77,15 @@ def check_data(model: Arguments, panel: Panel) -> None:
     """
     if panel.grid.dtype.kind != "M":
         raise ConfigError("Prophet's model needs dates, but the time column holds integer steps")
+    if panel.column_names:
+        _check_rows(model, panel)
+    _check_holiday_names(model, panel)
+    if model.changepoints is not None:
+        check_changepoints(read_stamps(model.changepoints, "changepoints"), panel, model.on_error)
+
+
+def _check_rows(model: Arguments, panel: Panel) -> None:
+    """DataError for columns that a fit cannot use on rows with a target."""
     rows, owner = panel.rows, panel.owner
     seen = np.isfinite(panel.y[rows])
     rows, owner = rows[seen], owner[seen]
@@ -91,9 +100,18 @@ def check_data(model: Arguments, panel: Panel) -> None:
     if wrong or (gaps and model.on_error == "raise"):
         raise DataError("the columns of the data cannot be used", [*wrong, *gaps])
     for gap in gaps[:SHOWN]:
-        warnings.warn(f"{gap.line()}. Those rows are left out", DataWarning, stacklevel=2)
-    if model.changepoints is not None:
-        check_changepoints(read_stamps(model.changepoints, "changepoints"), panel, model.on_error)
+        warnings.warn(f"{gap.line()}. Those rows are left out", DataWarning, stacklevel=3)
+
+
+def _check_holiday_names(model: Arguments, panel: Panel) -> None:
+    """ConfigError where a holiday of the history has the name of another term."""
+    seasonal = [term.name for term in model.seasonalities]
+    columns = [*(term.name for term in model.regressors), *model.known]
+    if model.holidays is None or not len(panel.grid) or not (seasonal or columns):
+        return
+    first, last = panel.grid[[0, -1]].astype("datetime64[D]").astype(np.int64).tolist()
+    days = day_columns(model.holidays, first_day=first, last_day=last, prior_scale=1.0, mode="additive", covers=last)
+    check_names(days.component, seasonal, columns)
 
 
 def check_future(model: Fitted, panel: Panel, known: Float) -> None:

@@ -20,7 +20,7 @@ from tsforecast.forecaster import Forecaster
 from tsforecast.intervals import checked_levels
 from tsforecast.models.prophet import bridge, checks, components, curves, fitting, forecasting, inference
 from tsforecast.models.prophet.features import BUILT_IN, Features, Order
-from tsforecast.models.prophet.holidays import day_columns
+from tsforecast.models.prophet.holidays import day_columns, holiday_parts
 from tsforecast.models.prophet.settings import Settings
 from tsforecast.models.prophet.terms import Mode, Regressor, Seasonality
 from tsforecast.panel import Float, Int, Panel
@@ -179,8 +179,16 @@ class Prophet(Forecaster):
         return state
 
     def _sums(self, features: Features) -> tuple[Sequence[str], Float]:
-        """Sums of coefficients that mean something together: what the pooled calendars tell of their columns."""
-        return (), np.empty((0, len(features.names)))
+        """Sums of coefficients that mean something together: what pooled calendars tell of their columns."""
+        names: list[str] = []
+        weights = [np.empty((0, len(features.names)))]
+        for part in holiday_parts(self.holidays):
+            if features.days is not None and hasattr(part, "effects"):
+                labels, rows = part.effects(features.days)
+                names += labels
+                weights.append(np.zeros((len(labels), len(features.names))))
+                weights[-1][:, features.holiday] = rows
+        return names, np.concatenate(weights)
 
     @property
     def known_columns(self) -> tuple[str, ...]:

@@ -146,7 +146,7 @@ def test_overrides_keep_to_their_calendar() -> None:
     ("changes", "message"),
     [
         ({"day": ["2026-04-20"], "name": ["x"]}, "columns date and name; date is not there"),
-        ({"date": ["nonsense"], "name": ["x"]}, "cannot be read"),
+        ({"date": ["nonsense"], "name": ["x"]}, "date 'nonsense' in row 0 cannot be read"),
         ({"date": [None], "name": ["x"]}, "lack a date in rows 0"),
         ({"date": ["2026-04-20", "2026-04-20"], "name": ["x", "y"]}, "dates twice: 2026-04-20"),
         ({"date": ["2026-04-20"], "name": ["x"], "family": ["fest"]}, "no holiday family fest; there are new_year"),

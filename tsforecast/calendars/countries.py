@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ from tsforecast.panel import Bool, Int
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Holidays", "around", "coverage", "holiday_table", "is_holiday_word", "look_up", "weekend"]
+__all__ = ["Holidays", "around", "coverage", "holiday_table", "is_holiday_word", "look_up", "near_calendars", "weekend"]
 
 # What the exchange's own rules close, known long before. Storms, mourning, blackouts and the Wednesdays of
 # 1968 were not known when a forecast would have been made, so they are left out.
@@ -136,7 +137,7 @@ def _source(word: str, years: Iterable[int]) -> Any:
     import holidays
 
     if not is_holiday_word(word):
-        raise ConfigError(f"no holiday calendar {word!r}; there are NYSE and country codes such as KR, US, US-CA")
+        raise ConfigError(_unknown(word))
     country, _, region = word.partition("-")
     if word == "NYSE":
         return holidays.financial_holidays("NYSE", years=years)
@@ -144,6 +145,31 @@ def _source(word: str, years: Iterable[int]) -> Any:
         # One language and both categories, so that names do not move and 1 May is off before 2026 too.
         return holidays.country_holidays("KR", years=years, categories=("public", "bank"), language="ko")
     return holidays.country_holidays(country, subdiv=region or None, years=years)
+
+
+def near_calendars(word: str) -> list[str]:
+    """The calendars that an unknown word may mean, best first: by code, by name, by region."""
+    import holidays
+    from holidays.registry import COUNTRIES
+
+    country, _, region = word.upper().partition("-")
+    regions = holidays.list_supported_countries().get(country, ()) if len(country) == 2 else ()
+    if region and regions:
+        return [f"{country}-{match}" for match in get_close_matches(region, regions, 3)]
+    named = {"nyse": "NYSE"}
+    for names in COUNTRIES.values():
+        code = next((name for name in names if len(name) == 2), None)
+        named |= {name.lower(): code for name in names if code}
+    given = word.lower().replace("_", "").replace(" ", "")
+    if given in named:
+        return [named[given]]
+    return list(dict.fromkeys(named[match] for match in get_close_matches(given, named, 3)))
+
+
+def _unknown(word: str) -> str:
+    near = near_calendars(word)
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    return f"no holiday calendar {word!r}{hint}; there are NYSE and country codes such as KR, US, US-CA"
 
 
 def _from_package(word: str, first_year: int, last_year: int) -> dict[Any, str]:
@@ -155,6 +181,8 @@ def _from_package(word: str, first_year: int, last_year: int) -> dict[Any, str]:
 
 
 def _check_years(word: str, first_year: int, last_year: int, covered: tuple[int, int]) -> None:
+    if last_year < first_year:
+        raise ConfigError(f"the years of a calendar run forward, but {first_year} to {last_year} is asked for")
     if first_year < covered[0] or last_year > covered[1]:
         raise ConfigError(
             f"the {word} calendar covers {covered[0]} to {covered[1]}, "

@@ -54,7 +54,10 @@ def _dates(values: list[Any]) -> list[str]:
     lacking = [row for row, value in enumerate(values) if not _text(value)]
     if lacking:
         raise ConfigError(f"calendar overrides lack a date in rows {listed(lacking)}")
-    try:
-        return [pd.Timestamp(value).date().isoformat() for value in values]
-    except (ValueError, TypeError) as cause:
-        raise ConfigError(f"calendar overrides hold a date that cannot be read: {cause}") from cause
+    dates = []
+    for row, value in enumerate(values):
+        try:
+            dates.append(pd.Timestamp(value).date().isoformat())
+        except (ValueError, TypeError) as cause:
+            raise ConfigError(f"calendar overrides: the date {value!r} in row {row} cannot be read") from cause
+    return dates

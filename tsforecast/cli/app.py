@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tsforecast.cli.days import calendar
 from tsforecast.cli.stopping import Terminated, stoppable
 from tsforecast.errors import ConfigError
 
@@ -177,6 +178,9 @@ def demo(
     with progress(quiet=as_json) as heard:
         outcome = run_job(job.model_copy(update={"output": output}), Path(), progress=heard)
     return _told(outcome, as_json)
+
+
+app.command()(calendar)
 
 
 @app.command()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tsforecast.jobs import Outcome
     from tsforecast.jobs.progress import Progress
 
-__all__ = ["complain", "patient", "progress", "show", "summary"]
+__all__ = ["Screen", "complain", "patient", "progress", "show", "summary"]
 
 MOST_ROWS = 20
 STYLES = {"ok": "green", "repaired": "yellow", "cold_start": "yellow", "fallback": "yellow"}
@@ -94,7 +94,7 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
 # --- results
 
 
-class _Screen(Console):
+class Screen(Console):
     """A console that reports a closed pipe."""
 
     def on_broken_pipe(self) -> None:
@@ -115,10 +115,10 @@ def patient() -> Iterator[None]:
 
 def show(outcome: Outcome, table: Any | None = None) -> None:
     """The outcome on the screen: forecasts, leaderboard, findings, statuses, files."""
-    console = _Screen()
+    console = Screen()
     if table is not None and not console.is_terminal:
         sys.stdout.write(table.to_csv(index=False))
-        console = _Screen(stderr=True)  # the forecasts have the output to themselves
+        console = Screen(stderr=True)  # the forecasts have the output to themselves
     elif table is not None:
         console.print(_table(_compact(table), f"Forecasts ({len(table):,} rows; --out FILE keeps them)"))
     if outcome.leaderboard is not None:
@@ -134,7 +134,7 @@ def show(outcome: Outcome, table: Any | None = None) -> None:
     for name, path in outcome.files.items():
         console.print(Text.assemble(f"{name:<10} ", (str(path), "bold")), soft_wrap=True)
     if outcome.message:
-        _Screen(stderr=True).print(Text(outcome.message, style="bold red"))
+        Screen(stderr=True).print(Text(outcome.message, style="bold red"))
 
 
 def _compact(table: Any) -> Any:

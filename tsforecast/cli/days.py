@@ -1,0 +1,126 @@
+"""`tsforecast calendar`: the holidays and bridge days that forecasts go by."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tsforecast.errors import ConfigError
+
+__all__ = ["calendar"]
+
+SHOWN = ["date", "weekday", "name", "family", "off_weekday", "position", "run_days", "bridge", "source"]
+"""Columns of the list, as far as a calendar has them."""
+
+
+def calendar(
+    word: Annotated[str, typer.Argument(help="Country (KR, US, US-CA ...) or NYSE.", metavar="CALENDAR")] = "KR",
+    first: Annotated[
+        int | None, typer.Option("--from", help="First year; this one when left out.", show_default=False)
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option("--to", help="Last year; the first one when left out.", show_default=False)
+    ] = None,
+    overrides: Annotated[
+        Path | None,
+        typer.Option(help="CSV with date and name (empty: not a holiday), perhaps calendar and family."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a record a day.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, which --overrides reads again.")] = False,
+) -> int:
+    """List holidays and bridge days: name, family, days off around them."""
+    from tsforecast.cli.console import patient
+
+    if as_json and as_csv:
+        raise ConfigError("--json and --csv exclude each other")
+    first = date.today().year if first is None else first
+    table = _listed(word, first, first if last is None else last, overrides)
+    with patient():
+        if as_json:
+            plain = table.assign(date=table["date"].dt.strftime("%Y-%m-%d"))
+            typer.echo(json.dumps(plain.to_dict(orient="records"), ensure_ascii=False))
+        elif as_csv:
+            sys.stdout.write(table.to_csv(index=False))
+        else:
+            _show(table, word)
+    return 0
+
+
+def _listed(word: str, first: int, last: int, overrides: Path | None) -> Any:
+    """The holidays and bridge days of those years."""
+    from tsforecast.calendars.countries import coverage
+    from tsforecast.calendars.days import day_table
+
+    earliest, latest = coverage(word)
+    if last < first:
+        raise ConfigError(f"--to {last} lies before --from {first}")
+    if first < earliest or last > latest:
+        raise ConfigError(f"the {word} calendar covers {earliest} to {latest}; {first} to {last} is asked for")
+    table = day_table(word, first, last, None if overrides is None else _read(overrides))
+    rows = table[(table["name"] != "") | table["bridge"]]
+    return rows[[name for name in SHOWN if name in rows]].reset_index(drop=True)
+
+
+def _read(path: Path) -> Any:
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError as cause:
+        raise ConfigError(f"no overrides file {str(path)!r}") from cause
+    except UnicodeDecodeError as cause:
+        raise ConfigError(f"{path} is not UTF-8: save it as a CSV in UTF-8") from cause
+    except (ValueError, IsADirectoryError) as cause:
+        raise ConfigError(f"{path} cannot be read as CSV: {cause}") from cause
+
+
+def _show(table: Any, word: str) -> None:
+    """A table a year on a terminal, elsewhere plain lines of all years."""
+    from rich.box import SIMPLE_HEAD
+
+    from tsforecast.cli.console import Screen
+
+    if not len(table):
+        typer.echo(f"{word} has no holidays in these years")
+        return
+    origins = list(dict.fromkeys(source for source in table["source"] if source))
+    table = table if len(origins) > 1 else table.drop(columns="source")
+    console = Screen()
+    if not console.is_terminal:
+        # As wide as it takes: a log or a grep wants whole lines.
+        Screen(width=200).print(_drawn(table, None), crop=False)
+        return
+    for year, rows in table.groupby(table["date"].dt.year):
+        made = _drawn(rows, SIMPLE_HEAD)
+        made.title = f"{word} {year}"
+        console.print(made)
+    console.print(f"{', '.join(origins)}; run: place in the days off in a row, weekends included", style="dim")
+
+
+def _drawn(table: Any, box: Any) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    from tsforecast.reporting.text import shown
+
+    made = Table(title_justify="left", title_style="bold", box=box, pad_edge=False, padding=(0, 2, 0, 0))
+    texts = {
+        "date": table["date"].dt.strftime("%Y-%m-%d"),
+        "day": table["weekday"],
+        "name": table["name"].where(~table["bridge"], "(bridge day)"),
+        **({"family": table["family"]} if "family" in table else {}),
+        "off": table["off_weekday"].map({True: "weekday", False: "weekend"}).where(~table["bridge"], ""),
+        "run": (table["position"].astype(str) + " of " + table["run_days"].astype(str)).where(~table["bridge"], ""),
+        **({"source": table["source"]} if "source" in table else {}),
+    }
+    for name in texts:
+        made.add_column(name, no_wrap=name != "name", overflow="fold")
+    styles = {"weekday": "red", "weekend": "dim", "": "yellow"}
+    for row in zip(*texts.values(), strict=True):
+        made.add_row(*(Text(shown(cell)) for cell in row), style=styles[row[list(texts).index("off")]])
+    return made

@@ -53,7 +53,7 @@ low: .venv-low/.stamp
 .venv-bench/.stamp: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --editable '.[cli,sklearn,stats]' mlforecast
+	  --editable '.[cli,prophet,sklearn,stats]' mlforecast prophet-batch
 	@touch $@
 
 bench: .venv-bench/.stamp

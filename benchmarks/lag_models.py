@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.row import Row, best, wanted
+from benchmarks.row import Row, at_least, at_most, best, wanted
 from tsforecast import AR, Panel, backtest
 
 __all__ = ["rows"]
@@ -50,11 +50,11 @@ def rows(words: Sequence[str]) -> Iterator[Row]:
     outside = best(lambda: AR(14, ridge=0, transform=None).fit(data).predict(STEPS))
     loop = _statsmodels(panel) * SERIES
     figures = f"{inside:.3f} s, {loop:.1f} s"
-    yield _at_least("AR(14) Panel -> arrays, over a statsmodels loop", 150, loop / inside, figures)
-    yield _at_least("AR(14) table -> table, over a statsmodels loop", 60, loop / outside, f"{outside:.3f} s")
+    yield at_least("AR(14) Panel -> arrays, over a statsmodels loop", 150, loop / inside, figures)
+    yield at_least("AR(14) table -> table, over a statsmodels loop", 60, loop / outside, f"{outside:.3f} s")
     peer = _mlforecast(data)
     if peer is not None:
-        yield _at_least("AR(14) table -> table, over mlforecast", 8, peer / outside, f"{peer:.2f} s")
+        yield at_least("AR(14) table -> table, over mlforecast", 8, peer / outside, f"{peer:.2f} s")
     yield from _ratios(data, outside)
 
 
@@ -64,12 +64,12 @@ def _ratios(data: pd.DataFrame, plain: float) -> Iterator[Row]:
         return model.coefficients(), model.predict(STEPS, levels=[80, 95])
 
     whole = best(inferred)
-    yield _at_most("AR(14) with coefficients and intervals, of the plain run", 2, whole / plain, f"{whole:.3f} s")
+    yield at_most("AR(14) with coefficients and intervals, of the plain run", 2, whole / plain, f"{whole:.3f} s")
     auto = best(lambda: AR().fit(data).predict(STEPS), 2)
-    yield _at_most("AR(lags='auto'), of the plain run", 15, auto / plain, f"{auto:.2f} s")
+    yield at_most("AR(lags='auto'), of the plain run", 15, auto / plain, f"{auto:.2f} s")
     fit = best(lambda: AR(14, ridge=0, transform=None).fit(data))
     roll = best(lambda: backtest(AR(14, ridge=0, transform=None), data, h=STEPS, windows=20, step=5), 2)
-    yield _at_most("AR(14) backtest of 20 windows, of one fit", 10, roll / fit, f"{roll:.2f} s, fit {fit:.3f} s")
+    yield at_most("AR(14) backtest of 20 windows, of one fit", 10, roll / fit, f"{roll:.2f} s, fit {fit:.3f} s")
 
 
 def _statsmodels(panel: Panel) -> float:
@@ -94,11 +94,3 @@ def _mlforecast(data: pd.DataFrame) -> float | None:
     return best(
         lambda: MLForecast(models=[LinearRegression()], freq="D", lags=list(range(1, 15))).fit(data).predict(STEPS), 2
     )
-
-
-def _at_least(what: str, bar: float, ratio: float, detail: str) -> Row:
-    return Row(what, f">= {bar:g} x", f"{ratio:.1f} x", ratio >= bar, detail)
-
-
-def _at_most(what: str, bar: float, ratio: float, detail: str) -> Row:
-    return Row(what, f"<= {bar:g} x", f"{ratio:.2f} x", ratio <= bar, detail)

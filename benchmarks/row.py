@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-__all__ = ["Row", "best", "table", "wanted"]
+__all__ = ["Row", "at_least", "at_most", "best", "table", "wanted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,16 @@ class Row:
         """The row as one line of text."""
         verdict = "" if self.holds is None else "ok  " if self.holds else "MISS"
         return f"{verdict} {self.what}: {self.measured} (must reach {self.must}); {self.detail}"
+
+
+def at_least(what: str, bar: float, ratio: float, detail: str) -> Row:
+    """A row whose ratio must reach a bar."""
+    return Row(what, f">= {bar:g} x", f"{ratio:.1f} x", ratio >= bar, detail)
+
+
+def at_most(what: str, bar: float, ratio: float, detail: str) -> Row:
+    """A row whose ratio must stay below a bar."""
+    return Row(what, f"<= {bar:g} x", f"{ratio:.2f} x", ratio <= bar, detail)
 
 
 def best(run: Callable[[], Any], repeat: int = 3) -> float:

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prophet_judge import GROUPS, Judge, by_class, by_solvers, cases, objective, verdicts
+from prophet_judge import GROUPS, Judge, by_class, by_solvers, cases, monthly, objective, verdicts
+
+from tsforecast.errors import FitWarning
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")]
 
@@ -46,6 +48,30 @@ def test_no_fit_of_prophet_is_likelier_than_ours(group: str) -> None:
         assert bare.residual <= 1e-7, bare
         # Prophet's own columns carry a rounding error of days counted from 1970, ours less: the gradients differ.
         assert whole.residual <= 1e-5, whole
+
+
+def test_what_has_no_mode_is_told_from_what_has() -> None:
+    # As many columns as rows or nearly so: the residual can be brought to nothing, and the density has no bound.
+    rng = np.random.default_rng(5)
+    improper = 0
+    for rows in range(16, 40):
+        case = monthly(rng, rows)
+        judge = Judge(case)
+        answer = by_solvers(judge)
+        if answer["proper"]:
+            verdict = judge.verdict(answer, -float(judge.fit()["lp__"].squeeze()))
+            assert verdict.gap >= -SLACK, verdict
+            assert verdict.residual <= 1e-7, verdict
+            continue
+        improper += 1  # Stan's optimiser would go on for 20 seconds
+        t = np.asarray(judge.data["t"])
+        bent = np.maximum(t[:, None] - judge.data["t_change"], 0)
+        assert np.linalg.matrix_rank(np.column_stack([t, np.ones(rows), judge.data["X"], bent])) == rows
+        with pytest.warns(FitWarning, match="too few rows for all terms"):
+            reduced = by_class(judge)
+        assert reduced["proper"]
+        assert reduced["sigma_obs"] > 1e-3  # of terms that the rows can bear
+    assert 5 <= improper <= 15
 
 
 def test_there_are_enough_of_them() -> None:

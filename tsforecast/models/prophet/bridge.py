@@ -16,7 +16,7 @@ from tsforecast.errors import ConfigError, FitWarning, listed
 from tsforecast.forecast import Forecast
 from tsforecast.models.prophet import stan
 from tsforecast.models.prophet.forecasting import Ahead
-from tsforecast.models.prophet.holidays import holiday_parts
+from tsforecast.models.prophet.holidays import holiday_parts, is_table
 from tsforecast.models.prophet.terms import Regressor, Seasonality
 from tsforecast.panel import Float, Panel
 
@@ -79,11 +79,7 @@ def joined(old: State, new: State) -> State:
 
 def pooled_parts(holidays: Any) -> list[Any]:
     """What the package has no word for: calendars that give their own columns."""
-    return [part for part in holiday_parts(holidays) if not isinstance(part, str) and not _is_table(part)]
-
-
-def _is_table(part: Any) -> bool:
-    return isinstance(part, Mapping) or not callable(getattr(part, "columns", None))
+    return [part for part in holiday_parts(holidays) if not isinstance(part, str) and not is_table(part)]
 
 
 def _holidays(holidays: Any) -> tuple[str | None, Any]:
@@ -91,21 +87,8 @@ def _holidays(holidays: Any) -> tuple[str | None, Any]:
     countries = [part for part in holiday_parts(holidays) if isinstance(part, str)]
     if len(countries) > 1:
         raise ConfigError(f'engine="stan" takes the holidays of one country, got {listed(countries)}: use engine="map"')
-    tables = [table_rows(part) for part in holiday_parts(holidays) if not isinstance(part, str) and _is_table(part)]
-    return (countries[0] if countries else None), _frame(HolidayRows.joined(tables)) if tables else None
-
-
-def _frame(rows: HolidayRows) -> Any:
-    import pandas as pd
-
-    table = {
-        "holiday": rows.name.astype(object),
-        "ds": rows.day.astype("datetime64[D]").astype("datetime64[us]"),
-        "lower_window": rows.lower,
-        "upper_window": rows.upper,
-    }
-    scaled = ~np.isnan(rows.scale)
-    return pd.DataFrame(table | ({"prior_scale": rows.scale} if scaled.any() else {}))
+    tables = [table_rows(part) for part in holiday_parts(holidays) if not isinstance(part, str) and is_table(part)]
+    return (countries[0] if countries else None), stan.holiday_frame(HolidayRows.joined(tables)) if tables else None
 
 
 def _rows(panel: Panel, i: int, days: DayColumns | None) -> stan.Rows:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tsforecast.calendars.named import HolidayRows
 from tsforecast.errors import ConfigError, MissingDependency, require
 from tsforecast.models.prophet.terms import Regressor, Seasonality
 from tsforecast.panel import Float
@@ -36,7 +37,7 @@ from tsforecast.threads import one_blas_thread
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Recipe", "Rows", "StanForecast", "fit_spans", "forecast_spans", "seeds_of"]
+__all__ = ["Recipe", "Rows", "StanForecast", "fit_spans", "forecast_spans", "holiday_frame", "seeds_of"]
 
 OLDEST = (1, 5)
 PER_WORKER = 8
@@ -109,6 +110,20 @@ class StanForecast:
     upper: Float
     components: Mapping[str, Float]
     causes: Sequence[str | None]
+
+
+def holiday_frame(rows: HolidayRows) -> pd.DataFrame:
+    """Occurrences of holidays as the table that Prophet takes."""
+    import pandas as pd
+
+    table = {
+        "holiday": rows.name.astype(object),
+        "ds": rows.day.astype("datetime64[D]").astype("datetime64[us]"),
+        "lower_window": rows.lower,
+        "upper_window": rows.upper,
+    }
+    scaled = ~np.isnan(rows.scale)
+    return pd.DataFrame(table | ({"prior_scale": rows.scale} if scaled.any() else {}))
 
 
 def seeds_of(ids: Sequence[object], seed: int) -> list[int]:

@@ -189,7 +189,7 @@ def test_dates_of_a_zone_are_local_days() -> None:
 
 
 class Pooled:
-    """Two columns of a calendar that shares effects, one of them without a day in the history."""
+    """Two columns of a calendar that shares effects, one with a day at the beginning, one with a day at the end."""
 
     def columns(self, first: int, last: int) -> DayColumns:
         return DayColumns(
@@ -205,13 +205,15 @@ class Pooled:
         )
 
 
-def test_a_pooling_calendar_gives_all_its_columns_and_keeps_its_scales() -> None:
+def test_a_pooling_calendar_gives_the_columns_that_occurred_and_keeps_their_scales() -> None:
     history = days("2023-01-01", "2024-12-31")
-    columns = built([Pooled(), "US"], history, prior_scale=3.0, covers=day("2030-12-31"))
+    columns = built([Pooled(), "US"], history, prior_scale=3.0, covers=day("2025-01-01"))
     assert columns.names[-2:] == ("pool:family", "pool:new")
     np.testing.assert_array_equal(columns.scale[-2:], [3.0, 0.05])
     assert columns.mode[-2:] == ("additive", "multiplicative")
     np.testing.assert_array_equal(columns.at(np.array([day("2023-01-04")]))[0, -2:], [0.5, 0])
+    later = built([Pooled(), "US"], history, prior_scale=3.0, covers=day("2030-12-31"))
+    assert later.names[-1] == "pool:family"
 
 
 def test_covered_is_what_all_calendars_know() -> None:

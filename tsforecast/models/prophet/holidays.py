@@ -75,11 +75,9 @@ def day_columns(
         elif is_table(one):
             rows.append(table_rows(one))
         else:
-            parts.append(one.columns(first_day, until))
+            parts.append(_occurring(one.columns(first_day, until), first_day, last_day))
     end = min([*ends, *(part.last for part in parts)])
-    named = _named(HolidayRows.joined(rows), (first_day, end), prior_scale)
-    inside = (named.day >= first_day) & (named.day <= last_day)
-    named = named.take(np.unique(named.column[inside]).tolist())
+    named = _occurring(_named(HolidayRows.joined(rows), (first_day, end), prior_scale), first_day, last_day)
     steady = [i for i, name in enumerate(named.component) if name in calendars]
     out = DayColumns.joined([_known_until(named, steady), *(_known_until(p, range(len(p.names))) for p in parts)])
     twice = sorted({name for name in out.names if out.names.count(name) > 1})
@@ -88,6 +86,12 @@ def day_columns(
     scale = np.where(np.isnan(out.scale), prior_scale, out.scale)
     modes = tuple(mode if own is None else own for own in out.mode)
     return DayColumns(out.day, out.column, out.value, out.names, scale, out.component, modes, first_day, end)
+
+
+def _occurring(columns: DayColumns, first_day: int, last_day: int) -> DayColumns:
+    """The columns with a day in the history: of the others it tells nothing, and their effect would be zero."""
+    inside = (columns.day >= first_day) & (columns.day <= last_day)
+    return columns.take(np.unique(columns.column[inside]).tolist())
 
 
 def _year(day: int) -> int:

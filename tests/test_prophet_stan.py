@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsforecast.errors import ConfigError, MissingDependency
+from tsforecast import Naive, Prophet, load
+from tsforecast.errors import ConfigError, FitWarning, MissingDependency
 from tsforecast.models.prophet import stan
 from tsforecast.models.prophet.stan import Recipe, Rows, fit_spans, forecast_spans
 from tsforecast.models.prophet.terms import Regressor, Seasonality
@@ -364,3 +365,74 @@ def test_the_callers_holiday_table_is_not_written_into() -> None:
     kept = table.copy(deep=True)
     fit_spans(Recipe({"holidays": table}), few(1), [0])
     pd.testing.assert_frame_equal(table, kept)
+
+
+def panel_table() -> pd.DataFrame:
+    """Three series of different spans, one with a gap, with a price and a capacity."""
+    rng = np.random.default_rng(2)
+    parts = []
+    for i, (first, rows) in enumerate((("2021-01-01", 80), ("2021-02-03", 60), ("2021-01-11", 75))):
+        ds = pd.date_range(first, periods=rows)
+        y = 10 + np.sin(2 * np.pi * np.arange(rows) / 7) + 0.1 * rng.normal(size=rows).cumsum()
+        parts.append(
+            pd.DataFrame({"unique_id": f"s{i}", "ds": ds, "y": y, "price": rng.normal(size=rows), "cap": 40.0 + i})
+        )
+    table = pd.concat(parts, ignore_index=True)
+    return table.drop(index=[5, 6, 30])
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # of prophet, called directly
+@pytest.mark.parametrize("what", ["default", "holidays and a regressor", "capacity"])
+def test_the_forecaster_gives_prophets_digits(what: str) -> None:
+    table = panel_table()
+    festival = pd.DataFrame(
+        {"holiday": ["fair"] * 2, "ds": ["2021-02-20", "2021-03-25"], "lower_window": [0, 0], "upper_window": [1, 1]}
+    )
+    arguments: dict[str, Any] = {"seasonality_mode": "multiplicative"} if what != "default" else {}
+    recipe, model = Recipe(arguments), Prophet(engine="stan", seed=11, **arguments)
+    columns = {}
+    if what == "capacity":
+        recipe = Recipe({**arguments, "growth": "logistic"})
+        model = Prophet(engine="stan", seed=11, growth="logistic", **arguments)
+        columns = {"cap": 50.0}
+    elif what != "default":
+        recipe = Recipe({**arguments, "holidays": festival}, country="KR", regressors=[Regressor("price", 2.0)])
+        model = Prophet(engine="stan", seed=11, holidays=[festival, "KR"], **arguments).add_regressor("price", 2.0)
+        columns = {"price": 0.3}
+    wanted = ["unique_id", "ds", "y", *columns]
+    model.fit(table[wanted])
+    future = model.make_future(12).assign(**columns) if columns else None
+    made = model.predict(12, future=future, levels=[80])
+    for name, own in table.groupby("unique_id"):
+        mine = made[made["unique_id"] == name]
+        given = {column: own[column].to_numpy() for column in columns}
+        cap = given.pop("cap", None)
+        rows = Rows(own["ds"].to_numpy(), own["y"].to_numpy(), cap, None, given)
+        coming = {column: np.full(12, value) for column, value in columns.items()}
+        ahead_cap = coming.pop("cap", None)
+        future_rows = Rows(mine["ds"].to_numpy(), None, ahead_cap, None, coming)
+        theirs = prophet_itself(recipe, rows, future_rows, 80, stan.seeds_of([name], 11)[0])
+        np.testing.assert_array_equal(mine["Prophet"], theirs["yhat"])
+        np.testing.assert_array_equal(mine["Prophet-lo-80"], theirs["yhat_lower"])
+        np.testing.assert_array_equal(mine["Prophet-hi-80"], theirs["yhat_upper"])
+
+
+def test_a_saved_model_forecasts_the_same_digits(tmp_path: Path) -> None:
+    table = panel_table()[["unique_id", "ds", "y"]]
+    model = Prophet(engine="stan", seed=3).fit(table)
+    expected = model.predict(5, levels=[90])
+    model.save(tmp_path / "model.tsf")
+    pd.testing.assert_frame_equal(load(tmp_path / "model.tsf").predict(5, levels=[90]), expected, check_exact=True)
+
+
+def test_a_series_that_stan_cannot_fit_goes_to_the_fallback() -> None:
+    table = panel_table()[["unique_id", "ds", "y", "cap"]]
+    table["cap"] = np.where(table["unique_id"] == "s1", 1e300, table["cap"])
+    table["y"] = np.where(table["unique_id"] == "s1", table["y"] * 1e5, table["y"])
+    model = Prophet(engine="stan", growth="logistic", on_error="fallback", fallback=Naive())
+    with pytest.warns(FitWarning, match=r"could not fit s1: RuntimeError: Initialization failed"):
+        model.fit(table)
+    made = model.predict(3, future=model.make_future(3).assign(cap=60.0))
+    assert made.groupby("unique_id")["status"].first().to_dict() == {"s0": "ok", "s1": "fallback", "s2": "ok"}
+    last = table[table["unique_id"] == "s1"]["y"].iloc[-1]
+    np.testing.assert_array_equal(made[made["unique_id"] == "s1"]["Prophet"], last)

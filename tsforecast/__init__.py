@@ -21,6 +21,7 @@ _NAMES = {
     "FitWarning": "errors",
     "Forecaster": "forecaster",
     "FutureError": "errors",
+    "KoreanHolidays": "calendars.pooled",
     "LagRegressor": "models.lag_regressor",
     "LeakageWarning": "errors",
     "MissingDependency": "errors",

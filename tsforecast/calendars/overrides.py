@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tsforecast.errors import ConfigError, listed
 
-__all__ = ["COLUMNS", "Overrides", "plain_overrides", "rows_for"]
+__all__ = ["COLUMNS", "Overrides", "plain_overrides", "read_overrides", "rows_for"]
 
 Overrides = dict[str, list[str]]
 """Columns date (ISO) and name, perhaps calendar and family, as lists of text; missing values are empty."""
@@ -29,6 +30,21 @@ def plain_overrides(table: Any) -> Overrides:
         raise ConfigError(f"calendar overrides need the columns date and name; {listed(missing)} is not there")
     plain = {name: [_text(value) for value in columns[name]] for name in COLUMNS[1:] if name in columns}
     return {"date": _dates(columns["date"])} | plain
+
+
+def read_overrides(path: str | Path) -> Overrides:
+    """The overrides in a CSV file in UTF-8; ConfigError says why it cannot be read."""
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError as cause:
+        raise ConfigError(f"no overrides file {str(path)!r}") from cause
+    except UnicodeDecodeError as cause:
+        raise ConfigError(f"{path} is not UTF-8: save it as a CSV in UTF-8") from cause
+    except (ValueError, IsADirectoryError) as cause:
+        raise ConfigError(f"{path} cannot be read as CSV: {cause}") from cause
+    return plain_overrides(table)
 
 
 def rows_for(overrides: Overrides, word: str) -> list[tuple[str, str, str]]:

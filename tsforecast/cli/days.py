@@ -55,28 +55,16 @@ def _listed(word: str, first: int, last: int, overrides: Path | None) -> Any:
     """The holidays and bridge days of those years."""
     from tsforecast.calendars.countries import coverage
     from tsforecast.calendars.days import day_table
+    from tsforecast.calendars.overrides import read_overrides
 
     earliest, latest = coverage(word)
     if last < first:
         raise ConfigError(f"--to {last} lies before --from {first}")
     if first < earliest or last > latest:
         raise ConfigError(f"the {word} calendar covers {earliest} to {latest}; {first} to {last} is asked for")
-    table = day_table(word, first, last, None if overrides is None else _read(overrides))
+    table = day_table(word, first, last, None if overrides is None else read_overrides(overrides))
     rows = table[(table["name"] != "") | table["bridge"]]
     return rows[[name for name in SHOWN if name in rows]].reset_index(drop=True)
-
-
-def _read(path: Path) -> Any:
-    import pandas as pd
-
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError as cause:
-        raise ConfigError(f"no overrides file {str(path)!r}") from cause
-    except UnicodeDecodeError as cause:
-        raise ConfigError(f"{path} is not UTF-8: save it as a CSV in UTF-8") from cause
-    except (ValueError, IsADirectoryError) as cause:
-        raise ConfigError(f"{path} cannot be read as CSV: {cause}") from cause
 
 
 def _show(table: Any, word: str) -> None:

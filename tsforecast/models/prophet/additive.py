@@ -12,16 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.models.prophet.lasso import Signs, minimise
+from tsforecast.models.prophet.lasso import Signs, minimise, solved
 from tsforecast.panel import Bool, Float, Int
 
 __all__ = ["Mode", "Normal", "solve", "variance_of"]
 
 CLOSE = 1e-11
 """How far the logarithm of the variance may be from its fixed point."""
-LOWEST = 1e-15
+LOWEST = 1e-12
 """Share of the mean square below which a variance is taken for zero: no proper mode was met on the way down."""
 ROUNDS = 100
+SETTLED = 1e-3
+"""How far it may be where rounding lets it come no closer; farther off, it is no mode."""
+ROUNDING = 2e-15
+"""Of a sum of squares, once it is what is left of a larger one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,10 +90,10 @@ def solve(problem: Normal) -> Mode:
             here, gap, before[left], gap_before[left], low[left], high[left], turn, _tight(part, signs[left])
         )
         before[left], gap_before[left] = here, gap
-        done = np.abs(gap) < CLOSE
+        done = (np.abs(gap) < CLOSE) | (high[left] - low[left] < CLOSE)  # where rounding rules, the ends cross
         fallen = ~done & (x[left] <= floor[left] + 1e-9)
         x[left] = np.where(done, here, x[left])
-        proper[left[fallen]] = False
+        proper[left] = ~fallen & (np.abs(gap) < SETTLED)
         left = left[~done & ~fallen]
     return Mode(theta, np.exp(x), proper, rounds)
 
@@ -101,13 +105,16 @@ def at_variance(problem: Normal, v: Float, signs: Signs, rounds: int = 400) -> t
     A = G[:, :g, :g].copy()
     A[:, np.arange(g), np.arange(g)] += pull
     right = np.concatenate([G[:, :g, g:], (problem.moment[:, :g] + pull * problem.centre)[..., None]], axis=2)
-    solved = np.linalg.solve(A, right)
-    across = G[:, g:, :g] @ solved
+    gaussian = solved(A, right)
+    across = G[:, g:, :g] @ gaussian
     H = G[:, g:, g:] - across[:, :, :-1]
+    # What the Gaussian columns explain whole leaves rounding alone, of either sign: a ridge of its size keeps H convex.
+    hinges = np.arange(H.shape[1])
+    H[:, hinges, hinges] += ROUNDING * np.abs(G[:, g + hinges, g + hinges])
     c = problem.moment[:, g:] - across[:, :, -1]
     delta, signs = minimise(H, c, v / problem.tau, signs, rounds)
-    gaussian = solved[:, :, -1] - (solved[:, :, :-1] @ delta[..., None])[..., 0]
-    return np.concatenate([gaussian, delta], axis=1), signs
+    rest = gaussian[:, :, -1] - (gaussian[:, :, :-1] @ delta[..., None])[..., 0]
+    return np.concatenate([rest, delta], axis=1), signs
 
 
 def _residual(problem: Normal, theta: Float) -> Float:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tsforecast.panel import Bool, Float, Int
 
-__all__ = ["minimise"]
+__all__ = ["minimise", "solved"]
 
 Signs = NDArray[np.int8]
 SIZES = (4, 8, 16)
@@ -90,6 +90,26 @@ def _solved(H: Float, c: Float, state: Signs, left: Int) -> Float:
         scale = A[:, diagonal, diagonal].max(axis=1)
         A[:, diagonal, diagonal] += np.where(inside, 1e-15 * scale[:, None] + 1e-300, 1.0)
         b = np.take_along_axis(c[rows], place, axis=1) * inside
-        np.put_along_axis(x_rows := x[rows], place, np.linalg.solve(A, b[..., None])[..., 0], axis=1)
+        np.put_along_axis(x_rows := x[rows], place, solved(A, b[..., None])[..., 0], axis=1)
         x[rows] = x_rows
     return x
+
+
+def solved(A: Float, right: Float) -> Float:
+    """Solutions (b, s, r) of A x = right, A (b, s, s); a ridge at the size of rounding where A is singular.
+
+    One system of many that is exactly singular would stop them all.
+    """
+    out = np.empty_like(right)
+    try:
+        out[:] = np.linalg.solve(A, right)
+        return out
+    except np.linalg.LinAlgError:
+        pass
+    for i, one in enumerate(A):
+        try:
+            out[i] = np.linalg.solve(one, right[i])
+        except np.linalg.LinAlgError:
+            ridge = 1e-14 * np.abs(one).max() + 1e-300
+            out[i] = np.linalg.solve(one + ridge * np.eye(len(one)), right[i])
+    return out

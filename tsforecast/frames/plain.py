@@ -20,32 +20,42 @@ def plain_columns(table: Any, what: str) -> dict[str, list[Any]]:
 
     Times become ISO text, missing values None. ConfigError, which calls the table `what`, for anything else.
     """
-    if isinstance(table, Mapping):
-        if not all(hasattr(values, "__iter__") and not isinstance(values, str) for values in table.values()):
-            raise ConfigError(f'{what}: a dict holds a list a column, such as {{"date": ["2026-05-01"], ...}}')
-        columns = {str(name): list(values) for name, values in table.items()}
-    else:
-        opened = nw.from_native(table, eager_only=True, pass_through=True)
-        if not isinstance(opened, nw.DataFrame):
-            raise ConfigError(f"{what}: expected a table or a dict of columns, got {type(table).__name__}")
-        columns = {str(name): list(values) for name, values in opened.to_dict(as_series=False).items()}
+    columns = _columns(table)
+    if columns is None and isinstance(table, Mapping):
+        raise ConfigError(f'{what}: a dict holds a list a column, such as {{"date": ["2026-05-01"], ...}}')
+    if columns is None:
+        raise ConfigError(f"{what}: expected a table or a dict of columns, got {type(table).__name__}")
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ConfigError(f"{what}: columns of unequal length ({', '.join(f'{k} {v}' for k, v in lengths.items())})")
-    return {name: [_plain(value) for value in values] for name, values in columns.items()}
+    return columns
 
 
 def plain_tables(value: Any) -> Any:
-    """The value itself, but with tables, also those in lists and tuples, as dicts of plain columns."""
+    """The value itself, but with tables and dicts of columns, also those in lists and tuples, as plain columns."""
     if isinstance(value, (list, tuple)):
         parts = [plain_tables(part) for part in value]
         return type(value)(parts) if any(a is not b for a, b in zip(parts, value, strict=True)) else value
-    opened = nw.from_native(value, eager_only=True, pass_through=True)
-    return plain_columns(value, "table") if isinstance(opened, nw.DataFrame) else value
+    columns = _columns(value)
+    return value if columns is None else columns
+
+
+def _columns(table: Any) -> dict[str, list[Any]] | None:
+    """Plain columns of a table or of a mapping of lists and arrays; None for anything else."""
+    if not isinstance(table, Mapping):
+        opened = nw.from_native(table, eager_only=True, pass_through=True)
+        if not isinstance(opened, nw.DataFrame):
+            return None
+        table = opened.to_dict(as_series=False)
+    elif not table or not all(hasattr(v, "__iter__") and not isinstance(v, (str, Mapping)) for v in table.values()):
+        return None
+    return {str(name): [_plain(cell) for cell in values] for name, values in table.items()}
 
 
 def _plain(value: Any) -> Any:
-    if value is None or pd.isna(value):
+    if not pd.api.types.is_scalar(value):
+        return value
+    if pd.isna(value):
         return None
     if isinstance(value, np.datetime64):
         value = value.astype("datetime64[us]").item()

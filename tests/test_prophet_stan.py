@@ -110,6 +110,11 @@ def a_case(name: str) -> Case:
         case "hours":
             rows = history(24 * 6, freq="h")
             return Case(Recipe(), rows, ahead(rows, 24))
+        case "odd moments":
+            rows = history(60)
+            spread = np.sort(np.random.default_rng(8).integers(0, 3000 * 86_400_000_000, 72))
+            moments = np.datetime64("2014-03-01T05:06:07.123457", "us") + spread.astype("m8[us]")
+            return Case(Recipe(), Rows(moments[:60], rows.y), Rows(moments[60:]))
         case "months":
             rows = history(48, start="2018-01-01", freq="MS")
             future = Rows(pd.date_range("2022-01-01", periods=6, freq="MS").to_numpy())
@@ -150,7 +155,7 @@ def a_case(name: str) -> Case:
 
 CASES = (
     "default", "yearly", "missing rows", "one step", "two rows", "constant", "flat", "logistic", "minmax",
-    "no changepoints", "unsorted changepoints", "hours", "months", "holidays", "terms", "mcmc",
+    "no changepoints", "unsorted changepoints", "hours", "odd moments", "months", "holidays", "terms", "mcmc",
 )  # fmt: skip
 
 

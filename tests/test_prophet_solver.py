@@ -19,6 +19,7 @@ from tsforecast.models.prophet.lasso import minimise, solved
 from tsforecast.models.prophet.moments import BLOCK, Changes, Columns, Target, gram, moment
 from tsforecast.models.prophet.posterior import Problem
 from tsforecast.models.prophet.seasonal import fourier
+from tsforecast.models.prophet.settings import Settings
 from tsforecast.models.prophet.spans import normal_equations
 from tsforecast.panel import Float
 
@@ -286,6 +287,22 @@ def test_both_solvers_find_one_mode_where_both_apply(growth: Any) -> None:
     assert other.converged.all()
     np.testing.assert_allclose(other.variance, exact.variance, rtol=1e-9)
     np.testing.assert_allclose(other.theta, exact.theta, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("growth", ["linear", "flat"])
+def test_rows_of_any_weight_have_one_mode_by_both_solvers(
+    weights: bool, growth: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Prophet(growth, yearly_seasonality=False, n_changepoints=7, regressors=(Regressor("price"),))
+    panel = ragged(weights, "fill").take(slice(0, 5))
+    exact = model.copy().fit(panel).state_["fit"]["spans"]
+    monkeypatch.setattr(Settings, "is_additive", False)
+    other = model.copy().fit(panel).state_["fit"]["spans"]
+    assert exact["proper"].all()
+    assert not exact["thinned"].any()
+    for name in ("k", "m", "sigma", "beta", "delta"):
+        np.testing.assert_allclose(other[name], exact[name], rtol=0, atol=1e-9)
 
 
 # Normal equations

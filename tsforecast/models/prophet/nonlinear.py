@@ -173,7 +173,7 @@ def _ordered(problem: Problem, order: Int) -> Problem:
 def _begun(problem: Problem, theta: Float) -> _Search:
     """A search from theta (b, p); spans with nothing to fit get NaN and are no longer `proper`."""
     b = len(theta)
-    rows = problem.weight.sum(axis=1)
+    rows = problem.rows
     mean, square = problem.y.sum(axis=1) / rows, (problem.y**2).sum(axis=1) / rows
     usable = (rows > 0) & np.isfinite(theta).all(axis=1) & np.isfinite(square)
     theta = np.where(usable[:, None], theta, np.nan)
@@ -218,7 +218,7 @@ def _surveyed(problem: Problem, shared: Float | None, search: _Search, now: Int)
         if search.bowed[tile].any():
             _refit(part, curve, search, tile)
             curve = curve_at(part, basis, search.trial[tile])
-        good = _judged(search, tile, *objective(part, curve, search.trial[tile]), part.weight.sum(axis=1))
+        good = _judged(search, tile, *objective(part, curve, search.trial[tile]), part.rows)
         if not good.all():
             curve = curve_at(part, basis, search.theta[tile])
         towards = pull(part, basis, curve)
@@ -258,7 +258,7 @@ def _refit(problem: Problem, curve: Curve, search: _Search, now: Int) -> None:
 def _unfinished(problem: Problem, search: _Search, now: Int, towards: Float) -> Bool:
     """Which spans go on; the others are told whether they have converged and have a proper mode."""
     g = len(problem.precision)
-    theta, variance, rows = search.theta[now], search.variance[now], problem.weight.sum(axis=1)
+    theta, variance, rows = search.theta[now], search.variance[now], problem.rows
     tau = np.asarray(problem.tau)[:, None]
     slope = np.abs(towards[:, :g] / variance[:, None] - prior_of(problem, theta, search.exact[now])[0])
     toll, delta = towards[:, g:] / variance[:, None] * tau, theta[:, g:]
@@ -282,7 +282,7 @@ def _quadratic(
     theta, variance, exact = search.theta[now], search.variance[now], search.exact[now]
     gram = curvature(problem, basis, curve, exact)
     # The best variance grows with the residual, which takes a rank-one part from the curvature of f.
-    rows = problem.weight.sum(axis=1)
+    rows = problem.rows
     share = np.where(exact, 2 / (variance * (8 * variance + rows)), 0.0)
     gram -= (share[:, None] * towards)[:, :, None] * towards[:, None, :]
     slope, curved = prior_of(problem, theta, exact)

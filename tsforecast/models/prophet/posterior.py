@@ -43,7 +43,7 @@ RIDGE = 1e-13
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
-    """b spans of r rows: scaled y, weight 1 or 0 (a row left out, y 0 there), scaled time t, all (b, r).
+    """b spans of r rows: scaled y, weight (its square weighs a row's square; 0: left out, y 0), time t, all (b, r).
 
     changepoints (b, s) on the scale of t; features x (b, r, k), or (1, r, k) where all spans share them, of which
     `multiplicative` (k,) act on the trend; prior `precision` (2 + k,) of [k, m, beta]; tau (b,) or one for all; cap
@@ -75,6 +75,12 @@ class Problem:
         )
 
     @property
+    def rows(self) -> Float:
+        """Number of rows that are not left out (b,)."""
+        count: Float = np.count_nonzero(self.weight, axis=1).astype(float)
+        return count
+
+    @property
     def added(self) -> int:
         """How many features are additive: the first ones, once the columns are in order."""
         return int(np.count_nonzero(~self.multiplicative))
@@ -84,7 +90,7 @@ class Problem:
 class Curve:
     """What theta makes of the rows, all (b, r): trend g, its derivatives by a, factor 1 + x_mult beta, and residual.
 
-    The residual is 0 on rows left out.
+    The residual is multiplied by the weight of its row.
     """
 
     trend: Float
@@ -143,7 +149,7 @@ def curve_at(problem: Problem, basis: Float, theta: Float) -> Curve:
 def objective(problem: Problem, curve: Curve, theta: Float) -> tuple[Float, Float]:
     """The value f (b,) and the best variance (b,) at theta; not finite where the residual is 0 and f has no bound."""
     g = len(problem.precision)
-    rows = problem.weight.sum(axis=1)
+    rows = problem.rows
     square = (curve.residual[:, None, :] @ curve.residual[:, :, None])[:, 0, 0]
     variance = variance_of(square, rows)
     fit = 0.5 * rows * np.log(variance) + square / (2 * variance) + 2 * variance
@@ -169,10 +175,10 @@ def prior_of(problem: Problem, theta: Float, exact: Bool) -> tuple[Float, Float]
 
 def pull(problem: Problem, basis: Float, curve: Curve) -> Float:
     """Minus half the derivatives of |y - yhat|^2 by theta (b, p)."""
-    added = problem.added
-    inner = _products((curve.first * curve.factor * curve.residual), basis)
-    plus = _products(curve.residual, problem.x[..., :added])
-    times = _products(curve.trend * curve.residual, problem.x[..., added:])
+    added, rest = problem.added, problem.weight * curve.residual
+    inner = _products(curve.first * curve.factor * rest, basis)
+    plus = _products(rest, problem.x[..., :added])
+    times = _products(curve.trend * rest, problem.x[..., added:])
     return np.concatenate([inner[:, :2], plus, times, inner[:, 2:]], axis=1)
 
 
@@ -187,8 +193,8 @@ def curvature(problem: Problem, basis: Float, curve: Curve, exact: Bool) -> Floa
     Where `exact` (b,) is False, Gauss and Newton's part of them, which is never indefinite.
     """
     k, width, added = problem.x.shape[2], basis.shape[2], problem.added
-    rest = curve.residual * exact[:, None]
-    step = problem.weight * curve.first * curve.factor
+    rest = problem.weight * curve.residual * exact[:, None]
+    step = problem.weight**2 * curve.first * curve.factor
     weighted = np.empty((*problem.y.shape, width + k))
     by_trend = step * curve.first * curve.factor - rest * curve.second * curve.factor
     by_times = step * curve.trend - rest * curve.first
@@ -220,7 +226,7 @@ def refitted(problem: Problem, curve: Curve, theta: Float, variance: Float) -> F
 
 
 def _scaled(problem: Problem, trend: Float) -> Float:
-    """The derivatives (b, r, k) of yhat by beta."""
+    """The derivatives (b, r, k) of yhat by beta, times the weights of the rows."""
     added = problem.added
     scaled = np.empty((*problem.y.shape, problem.x.shape[2]))
     np.multiply(problem.x[..., :added], problem.weight[..., None], out=scaled[..., :added])

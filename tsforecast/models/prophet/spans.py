@@ -130,7 +130,7 @@ def problems(settings: Settings, unit: Unit, span: Scaled, terms: Int) -> tuple[
     """The rows of some spans that have the same terms, and where to begin: (slope, level) (b, 2)."""
     k = len(settings.features.names)
     s = unit.series
-    weight = unit.weight[s] * (np.arange(unit.tau.shape[1]) <= unit.last[:, None])
+    weight = np.sqrt(unit.weight[s]) * (np.arange(unit.tau.shape[1]) <= unit.last[:, None])
     t = unit.tau[s] / span.facts.unit[:, None]
     y = (unit.y[s] + (unit.base[s] - span.floor)[:, None]) / span.scale[:, None]
     if span.floors is not None:

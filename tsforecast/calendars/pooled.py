@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tsforecast.calendars.countries import Holidays, around, coverage, weekend
 from tsforecast.calendars.day_columns import DayColumns
@@ -202,10 +201,11 @@ def _feast_holidays(found: Holidays) -> Int:
 def _table(made: list[_Column], first: int, last: int, mode: str | None) -> DayColumns:
     """The columns that have a day from `first` to `last`, as a table of those days."""
     made = [one for one in made if np.any((one.day >= first) & (one.day <= last))]
-    day = np.concatenate([one.day for one in made])
-    column = np.repeat(np.arange(len(made)), [len(one.day) for one in made])
-    value = np.concatenate([np.broadcast_to(np.asarray(one.value, dtype=float), one.day.shape) for one in made])
-    inside: NDArray[np.bool_] = (day >= first) & (day <= last)
+    none = np.empty(0, dtype=np.int64)
+    day = np.concatenate([none, *(one.day for one in made)])
+    column = np.concatenate([none, *(np.full(len(one.day), i) for i, one in enumerate(made))])
+    value = np.concatenate([np.empty(0), *(np.broadcast_to(one.value, one.day.shape) for one in made)])
+    inside = (day >= first) & (day <= last)
     return DayColumns(
         day=day[inside],
         column=column[inside],

@@ -13,7 +13,9 @@ import pytest
 from sklearn.base import clone
 
 import tsforecast as tf
-from tsforecast.calendars import countries
+from tsforecast import artifact, growth
+from tsforecast.calendars import countries, holiday_columns
+from tsforecast.calendars import features as calendar_door
 from tsforecast.calendars.almanac import AHEAD, Almanac
 from tsforecast.calendars.features import features
 from tsforecast.errors import ConfigError
@@ -152,39 +154,41 @@ def test_years_beyond_those_kept_come_from_the_package() -> None:
         features(np.array(["2101-03-01"], "M8[us]"), kept)
 
 
+def cut(monkeypatch: pytest.MonkeyPatch, kept: slice) -> None:
+    """A version of this package that gives only some columns of a country."""
+    whole = holiday_columns.holidays_in
+
+    def fewer(*call: Any) -> Any:
+        values, names = whole(*call)
+        return values[:, kept], names[kept]
+
+    monkeypatch.setattr(calendar_door, "holidays_in", fewer)
+
+
+@pytest.mark.parametrize("calendar_is_in_the_file", [True, False])
 def test_columns_that_a_later_version_adds_do_not_enter_a_saved_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calendar_is_in_the_file: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tsforecast.calendars import features as door
-
-    whole, few = door.holidays_in, lambda *call: (lambda v, n: (v[:, :13], n[:13]))(*whole(*call))
-    monkeypatch.setattr(door, "holidays_in", few)
-    model = MODELS["AR"](calendar="KR").fit(sales())
-    expected = model.predict(60)
-    assert len(model.describe()["known"]) == 13
-    model.save(tmp_path / "model.tsf")
-    monkeypatch.setattr(door, "holidays_in", whole)
-    loaded = tf.load(tmp_path / "model.tsf")
-    pd.testing.assert_frame_equal(loaded.predict(60), expected)
-    loaded.update(sales("2026-01-01", "2026-01-05", ids=("a", "b", "new")))
-    assert loaded.panel_.columns.shape[1] == 13
-    monkeypatch.setattr(door, "holidays_in", lambda *call: (lambda v, n: (v[:, 1:], n[1:]))(*whole(*call)))
-    with pytest.raises(ConfigError, match="calendar columns that are no more: KR:new_year; fit it again"):
-        loaded.predict(60)
-
-
-def test_a_file_from_before_calendars_were_kept_still_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tsforecast import artifact, growth
-
-    model = MODELS["AR"](calendar="KR").fit(sales())
     written = artifact.write
 
     def older(path: Any, key: str, params: Any, state: dict[str, Any], meta: Any) -> None:
         written(path, key, params, {name: part for name, part in state.items() if name != "calendar"}, meta)
 
-    monkeypatch.setattr(growth.artifact, "write", older)
-    model.save(tmp_path / "model.tsf")
-    pd.testing.assert_frame_equal(tf.load(tmp_path / "model.tsf").predict(60), model.predict(60))
+    with monkeypatch.context() as before:
+        cut(before, slice(0, 13))
+        if not calendar_is_in_the_file:
+            before.setattr(growth.artifact, "write", older)
+        model = MODELS["AR"](calendar="KR").fit(sales())
+        expected = model.predict(60)
+        assert len(model.describe()["known"]) == 13
+        model.save(tmp_path / "model.tsf")
+    loaded = tf.load(tmp_path / "model.tsf")
+    pd.testing.assert_frame_equal(loaded.predict(60), expected)
+    loaded.update(sales("2026-01-01", "2026-01-05"))
+    assert loaded.panel_.columns.shape[1] == 13
+    cut(monkeypatch, slice(1, None))
+    with pytest.raises(ConfigError, match="calendar columns that are no more: KR:new_year; fit it again"):
+        loaded.predict(60)
 
 
 JOB = """

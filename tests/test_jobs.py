@@ -14,7 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsforecast import ConfigError, DataError, SeasonalNaive, datasets
+from tsforecast import (
+    ConfigError,
+    DataError,
+    KoreanHolidays,
+    Prophet,
+    Regressor,
+    Seasonality,
+    SeasonalNaive,
+    datasets,
+)
 from tsforecast.jobs import Exit, Job, backtest_job, check_job, load_job, run_job
 from tsforecast.jobs.config import parse_job
 from tsforecast.jobs.derive import derived
@@ -25,6 +34,7 @@ from tsforecast.jobs.sources import read
 
 ROOT = Path(__file__).parents[1]
 BASE = 'horizon = 3\n[data]\nsource = "csv:x"\n'
+P = BASE + '[models.P]\ntype = "Prophet"\n'
 SMALL = """
 horizon = 7
 [data]
@@ -67,6 +77,10 @@ def ran(folder: Path, data: pd.DataFrame, text: str = SMALL) -> tuple:
         (BASE + '[output]\nforecasts = "postgresql:f"', "line 5: postgresql: is not in"),
         (BASE + '[select]\nbaseline = "AR"', "line 4: select (choosing a champion"),
         (BASE + '[run]\n\nengine = "ray"', "line 6: run.engine = 'ray' is not in this version"),
+        (P + 'regressors = [{ nmae = "x" }]', "line 6: [models.P] 'regressors': Regressor has no parameter 'nmae'"),
+        (P + 'seasonalities = ["m"]', "'seasonalities': it holds tables such as { name ="),
+        (P + 'seasonalities = [{ name = "m" }]', "'seasonalities': Seasonality needs period, fourier_order"),
+        (P + 'holidays = { type = "KoreanHoliday" }', "'holidays': no type 'KoreanHoliday' here"),
         (BASE + '[run]\nchunk = 10', "line 5: run.chunk (splitting a job into chunks) is not"),
         (BASE + '[run]\ntimeout_s = 10', "line 5: run.timeout_s"),
         (BASE + '[run]\nrefit_every = "7D"', "line 5: run.refit_every"),
@@ -317,6 +331,56 @@ def test_known_columns_reach_the_models_that_use_columns(tmp_path: Path) -> None
     assert (joined["AR"] - joined["y"]).abs().mean() < 10
     assert (joined["Season"] - joined["y"]).abs().mean() > 15
     assert outcome.status["model_used"].unique().tolist() == ["AR"]
+
+
+PROPHET = """
+horizon = 14
+as_of = 2024-06-30
+levels = [80]
+[data]
+source = "csv:sales.csv"
+known = ["promo"]
+[models.P]
+type = "Prophet"
+growth = "logistic"
+changepoints = [2024-03-01]
+holidays = ["KR", { type = "KoreanHolidays", window = [-3, 2] }, { holiday = "party", ds = 2024-05-20 },
+            { holiday = "party", ds = 2024-07-05, lower_window = -1, upper_window = 1 }]
+regressors = [{ name = "promo", mode = "multiplicative" }, "price"]
+seasonalities = { name = "fair", period = 30.5, fourier_order = 2, condition_name = "open" }
+[models.L]
+type = "AR"
+lags = [1, 7]
+[backtest]
+windows = 0
+"""
+
+
+def test_job_says_all_that_prophet_can_be_told(tmp_path: Path) -> None:
+    data = sales(2, 210)
+    rng = np.random.default_rng(1)
+    data = data.assign(promo=rng.integers(0, 2, 420), price=rng.normal(size=420), open=rng.integers(0, 2, 420))
+    data = data.assign(cap=data["y"].max() * 1.2, floor=10.0)
+    result, out = ran(tmp_path, data, PROPHET)
+    assert result.exit in (Exit.OK, Exit.FINDINGS)
+    early, late = data[data["ds"] <= "2024-06-30"], data[data["ds"] > "2024-06-30"]
+    party = {
+        "holiday": ["party", "party"],
+        "ds": ["2024-05-20", "2024-07-05"],
+        "lower_window": [None, -1.0],
+        "upper_window": [None, 1.0],
+    }
+    model = Prophet(
+        growth="logistic",
+        changepoints=["2024-03-01"],
+        holidays=("KR", KoreanHolidays(window=(-3, 2)), party),
+        regressors=(Regressor("promo", mode="multiplicative"), Regressor("price")),
+        seasonalities=(Seasonality("fair", 30.5, 2, condition_name="open"),),
+    )
+    expected = model.fit(early).predict(14, future=late, levels=[80])
+    written = pd.read_parquet(out / "forecasts.parquet")
+    np.testing.assert_allclose(written[["P", "P-lo-80", "P-hi-80"]], expected.iloc[:, 2:5], rtol=1e-9)
+    assert "cap" in model.known_columns
 
 
 def test_mask_leaves_rows_out_of_the_fit(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -11,7 +12,7 @@ from tsforecast.design import keep_calendar
 from tsforecast.errors import ArtifactError, ConfigError
 from tsforecast.growth import panel_from
 
-__all__ = ["FORECASTERS", "build", "find", "load"]
+__all__ = ["FORECASTERS", "build", "find", "load", "recipe"]
 
 FORECASTERS = {
     "AR": "tsforecast.models.ar",
@@ -44,13 +45,28 @@ def find(name: str) -> type:
 def build(name: str, params: dict[str, Any]) -> Any:
     """A forecaster by name with these parameters; ConfigError names an unknown one and the nearest valid one."""
     made = find(name)
-    valid = made().get_params(deep=False)
+    _refuse_unknown(name, params, list(made().get_params(deep=False)))
+    return made(**params)
+
+
+def recipe(name: str, params: dict[str, Any]) -> Any:
+    """A parameter that is a value of its own (Conformal, Regressor, ...); ConfigError for parameters that it lacks."""
+    if name not in _RECIPES:
+        raise ConfigError(f"no type {name!r} here (there are {', '.join(_RECIPES)})")
+    kind = getattr(import_module(_RECIPES[name]), name)
+    _refuse_unknown(name, params, [field.name for field in fields(kind)])
+    lacking = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING and f.name not in params]
+    if lacking:
+        raise ConfigError(f"{name} needs {', '.join(lacking)}")
+    return kind(**params)
+
+
+def _refuse_unknown(name: str, params: dict[str, Any], valid: list[str]) -> None:
     for key in params:
         if key not in valid:
             near = get_close_matches(key, valid, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ConfigError(f"{name} has no parameter {key!r}{hint} (it has {', '.join(valid)})")
-    return made(**params)
 
 
 def load(path: Any) -> Any:
@@ -73,9 +89,7 @@ def load(path: Any) -> Any:
 def _revived(value: Any) -> Any:
     if isinstance(value, dict) and set(value) == {"class", "params"}:
         params = {name: _revived(inner) for name, inner in value["params"].items()}
-        if value["class"] in _RECIPES:
-            return getattr(import_module(_RECIPES[value["class"]]), value["class"])(**params)
-        return find(value["class"])(**params)
+        return recipe(value["class"], params) if value["class"] in _RECIPES else find(value["class"])(**params)
     if isinstance(value, (list, tuple)):
         return type(value)(_revived(inner) for inner in value)
     return value

@@ -47,7 +47,9 @@ def forecast_all(
     for model in models:
         progress.start(f"forecast {model.name}")
         model.fit(panel, h=job.horizon)
-        table = model.predict(job.horizon, future=inputs.future if model.known else None, levels=tuple(job.levels))
+        table = model.predict(
+            job.horizon, future=inputs.future if model.known_columns else None, levels=tuple(job.levels)
+        )
         if "status" in table:
             table = table.rename(columns={"status": "status" if model.name == main else f"{model.name}-status"})
         tables.append(table)

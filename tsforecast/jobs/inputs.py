@@ -10,6 +10,7 @@ import pandas as pd
 
 from tsforecast.errors import ConfigError, DataError, Finding, listed
 from tsforecast.jobs.derive import derived
+from tsforecast.jobs.models import models_of
 from tsforecast.jobs.schema import Job, JoinKeys
 from tsforecast.jobs.sources import Source, need, read
 from tsforecast.panel import Names
@@ -45,14 +46,16 @@ def gather(job: Job, base: Path) -> Inputs:
     # The default name is no demand: a table without ids is one series.
     id_ = None if data.id == Names().id and data.id not in joined else data.id
     need(joined, [id_, data.time], "the data")
-    need(derived(joined.head(0), data.derive), [data.target, data.weights, *_columns(job)], "the data")
+    past, known = _columns(job)
+    need(derived(joined.head(0), data.derive), [data.target, data.weights, *past, *known], "the data")
     whole = derived(joined, data.derive)
-    keep = [id_, data.time, data.target, data.weights, *_columns(job)]
+    known += [name for name in ("floor",) if "cap" in known and name in whole]  # with a capacity, if it is there
+    keep = [id_, data.time, data.target, data.weights, *past, *known]
     history = whole[list(dict.fromkeys(name for name in keep if name is not None))]
-    history, ahead = _cut(history, job, id_)
+    history, ahead = _cut(history, job, id_, known)
     future = read(data.known_source, base, texts=texts).table if data.known_source else ahead
     if future is not None:
-        need(future, [id_, data.time, *data.known], "known_source")
+        need(future, [id_, data.time, *known], "known_source")
     static = read(data.static_source, base, texts=texts, static=True).table if data.static_source else None
     mask = _mask(data.mask, base, id_) if data.mask else None
     if static is not None:
@@ -69,14 +72,11 @@ def _mask(location: str, base: Path, id_: str | None) -> pd.DataFrame:
     return mask
 
 
-def _columns(job: Job) -> list[str]:
-    """Columns beside id, time and target: those kept on request, and what each model names for itself."""
-    own: list[str] = []
-    for model in job.models.values():
-        for key in ("past", "known"):
-            named = model.parameters.get(key, ())
-            own += [named] if isinstance(named, str) else list(named)
-    return [*job.data.columns, *job.data.past, *job.data.known, *own]
+def _columns(job: Job) -> tuple[list[str], list[str]]:
+    """Columns beside id, time and target: those kept on request or known up to now, and those known for the future."""
+    models = models_of(job)
+    past = [*job.data.columns, *job.data.past, *(name for model in models for name in model.past)]
+    return past, [*job.data.known, *(name for model in models for name in model.known_columns)]
 
 
 def _joined(table: pd.DataFrame, join: JoinKeys, base: Path, texts: Sequence[str]) -> pd.DataFrame:
@@ -110,7 +110,9 @@ def _joined(table: pd.DataFrame, join: JoinKeys, base: Path, texts: Sequence[str
     return table.merge(other, on=join.on, how="left")
 
 
-def _cut(table: pd.DataFrame, job: Job, id_: str | None) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def _cut(
+    table: pd.DataFrame, job: Job, id_: str | None, known: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """History up to as_of, and the known columns of the rows after it."""
     if job.as_of is None:
         return table, None
@@ -127,6 +129,6 @@ def _cut(table: pd.DataFrame, job: Job, id_: str | None) -> tuple[pd.DataFrame, 
         before = times <= limit
     if not before.any():
         raise ConfigError(f"as_of = {job.as_of}: no row is that early; the first is {times.min()}")
-    names = [id_, job.data.time, *job.data.known]
+    names = [id_, job.data.time, *known]
     ahead = table.loc[~before, [name for name in dict.fromkeys(names) if name is not None]]
-    return table[before | times.isna()], ahead if len(ahead) and job.data.known else None
+    return table[before | times.isna()], ahead if len(ahead) and known else None

@@ -193,25 +193,29 @@ def _holidays(figure: Any, part: _Part, name: str, cell: dict[str, int]) -> None
     first = np.flatnonzero(np.diff(days, prepend=days[:1] - 1))  # a bar a day, however many rows a day has
     days, begin = days[first], _begin(part)
     step = np.diff(days).min() if len(days) > 1 else np.timedelta64(1, "D")
+    shown = days >= begin
+    top, bottom = np.zeros(len(days)), np.zeros(len(days))
     peaks: list[tuple[float, Any, str]] = []
     for holiday in (one for one in part.colours if one not in part.regressors):
         y = part.table[holiday].to_numpy()[first]
         there = np.flatnonzero(y)
         figure.add_bar(x=days[there], y=y[there], name=plain(holiday), width=step / np.timedelta64(1, "ms"),
                        marker_color=part.colours[holiday], marker_line_width=0, showlegend=False, **cell)  # fmt: skip
-        shown = there[days[there] >= begin]
-        peaks += [(y[i], days[i], holiday) for i in shown[np.argsort(-np.abs(y[shown]), kind="stable")][:1]]
-    low, high = min([0.0, *(peak[0] for peak in peaks)]), max([0.0, *(peak[0] for peak in peaks)])
+        top, bottom = top + np.maximum(y, 0.0), bottom + np.minimum(y, 0.0)
+        peak = int(np.argmax(np.abs(y) * shown))
+        peaks += [(float(y[peak]), days[peak], holiday)] if y[peak] and shown[peak] else []
+    low, high = bottom[shown].min(initial=0.0), top[shown].max(initial=0.0)
+    room, margin = 0.8 * (high - low), (days[-1] - begin) // LABELS
     taken: list[Any] = []
-    for y, day, holiday in sorted(peaks, key=lambda peak: -abs(peak[0])):
-        if all(abs(day - other) >= (days[-1] - begin) / LABELS for other in taken):
+    for _, day, holiday in sorted(peaks, key=lambda peak: -abs(peak[0])):
+        if all(abs(day - other) >= margin for other in taken):
             taken.append(day)
             word = holiday if len(holiday) <= LONGEST else f"{holiday[: LONGEST - 1]}…"
-            figure.add_annotation(x=_text(day), y=max(y, 0.0), text=plain(word), textangle=-90, showarrow=False,
+            above = top[np.abs(days - day) < margin / 2].max(initial=0.0)
+            figure.add_annotation(x=_text(day), y=above, text=plain(word), textangle=-90, showarrow=False,
                                   font_size=9, yanchor="bottom", **cell)  # fmt: skip
-    margin = (days[-1] - begin) // LABELS
     figure.update_xaxes(range=[_text(begin - margin), _text(days[-1] + margin)], **cell)
-    figure.update_yaxes(range=[low - 0.05 * (high - low), high + 0.8 * (high - low)], **cell)
+    figure.update_yaxes(range=[low - 0.05 * (high - low), high + room], **cell)
 
 
 def _regressors(figure: Any, part: _Part, name: str, cell: dict[str, int]) -> None:

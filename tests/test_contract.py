@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from tsforecast import contract
+from tsforecast.calendars.pooled import KoreanHolidays
 from tsforecast.contract import check_forecaster
 from tsforecast.forecaster import Forecaster
 from tsforecast.intervals import Conformal
 from tsforecast.models.ar import AR
 from tsforecast.models.naive import Climatology, Naive, SeasonalNaive, WindowMean
+from tsforecast.models.prophet import Prophet
 from tsforecast.panel import Panel
 from tsforecast.registry import FORECASTERS, find
 
@@ -23,6 +25,9 @@ WAYS: dict[str, Callable[[], Forecaster]] = {
     "AR global": lambda: AR(3, scope="global", ridge=0.1, transform="log"),
     "Climatology means": lambda: Climatology(7),
     "Climatology harmonics": lambda: Climatology(30, kind="harmonics"),
+    "Prophet KR": lambda: Prophet(holidays="KR"),
+    "Prophet pooled": lambda: Prophet(holidays=KoreanHolidays(), seasonality_mode="multiplicative", scaling="minmax"),
+    "Prophet flat": lambda: Prophet(growth="flat", changepoints=(), regressors=(), calendar="month"),
     "SeasonalNaive conformal": lambda: SeasonalNaive(intervals=Conformal(windows=12)),
     "WindowMean fallback": lambda: WindowMean(4, on_error="fallback", alias="mean"),
 }

@@ -107,12 +107,22 @@ def general_mode(settings: Settings, unit: Unit, span: Scaled, active: Bool) -> 
     n, p = len(unit.spans), active.shape[1]
     theta, variance = np.zeros((n, p)), np.zeros(n)
     proper, rounds = np.ones(n, dtype=bool), np.zeros(n, dtype=np.int64)
+    shared = settings.features.shared
+    active = active.copy()
+    active[:, 2 : 2 + shared] &= _present(unit, span.columns[..., :shared])
     for rows, terms in _alike(active, unit.tau.shape[1] * p):
         problem, start = problems(settings, unit.take(rows), span.take(rows), terms)
         mode = nonlinear.solve(problem, start)
         theta[np.ix_(rows, np.union1d(terms, [0, 1]))] = mode.theta
         variance[rows], proper[rows], rounds[rows] = mode.variance, mode.proper, mode.rounds
     return Found(theta, variance, proper, rounds, np.count_nonzero(active, axis=1))
+
+
+def _present(unit: Unit, columns: Float) -> Bool:
+    """Columns (b, k) of the calendar that are not zero throughout a span: other dates are no concern of it."""
+    seen = (columns != 0) & (unit.weight[unit.chief] > 0)[..., None]
+    present: Bool = np.logical_or.accumulate(seen, axis=1)[unit.source[unit.series], unit.last]
+    return present
 
 
 def _alike(active: Bool, cells: int) -> list[tuple[Int, Int]]:

@@ -37,21 +37,19 @@ from tsforecast.panel import Bool, Float, Int
 __all__ = ["Mode", "solve"]
 
 ROUNDS = 200
-CLOSE = 1e-9
-"""Slope of f (by a delta: in units of 1 / tau) at which the search ends, apart from rounding."""
+CLOSE = 1e-8
+"""Slope of f (by a delta: in units of 1 / tau) at which the search ends."""
 ENOUGH = 1e-7
-"""Slope at which a search that gets no farther has converged, apart from rounding."""
+"""Slope at which a search that gets no farther has converged."""
 FAINT = 1e-6
-"""The same in standard deviations of the posterior (what rounding leaves where y is fitted almost exactly)."""
+"""The same in standard deviations of the posterior: all that rounding leaves where y is fitted almost exactly."""
 NEAR = 10.0
 """Fall of f in one round, in nats, below which the exact curvature is tried."""
-LOWEST = 1e-15
-"""Share of the variance of y below which that of the residuals is taken for zero: no proper mode was met on the way."""
-FAINTEST = 1e-24
-"""Share of the mean square of y below which a residual is rounding."""
-STILL = 3
+LOWEST = 1e-19
+"""Share of the mean square of y below which that of the residuals is rounding: no proper mode was met on the way."""
+STILL = 2
 """Rounds without a measurable fall after which the search ends."""
-FAR = 2.0
+FAR = 1.0
 """Histories between the beginning and a logistic trend's middle from which on the other sign of k is tried."""
 SLIGHT = 0.01
 """Rate from which a logistic trend begins where it was given none."""
@@ -174,7 +172,7 @@ def _begun(problem: Problem, theta: Float) -> _Search:
     """A search from theta (b, p); spans with nothing to fit get NaN and are no longer `proper`."""
     b = len(theta)
     rows = problem.rows
-    mean, square = problem.y.sum(axis=1) / rows, (problem.y**2).sum(axis=1) / rows
+    square = (problem.y**2).sum(axis=1) / rows
     usable = (rows > 0) & np.isfinite(theta).all(axis=1) & np.isfinite(square)
     theta = np.where(usable[:, None], theta, np.nan)
     signs = np.sign(np.where(usable[:, None], theta, 0.0)[:, len(problem.precision) :]).astype(np.int8)
@@ -187,7 +185,7 @@ def _begun(problem: Problem, theta: Float) -> _Search:
         near=np.full(b, NEAR),
         f=np.full(b, np.inf),
         variance=np.full(b, np.nan),
-        floor=np.maximum(LOWEST * (square - mean**2), FAINTEST * np.where(square > 0, square, 1.0)),
+        floor=LOWEST * np.where(square > 0, square, 1.0),
         exact=np.zeros(b, dtype=bool),
         scale=np.zeros(theta.shape),
         bowed=np.zeros(b, dtype=bool),
@@ -258,19 +256,18 @@ def _refit(problem: Problem, curve: Curve, search: _Search, now: Int) -> None:
 def _unfinished(problem: Problem, search: _Search, now: Int, towards: Float) -> Bool:
     """Which spans go on; the others are told whether they have converged and have a proper mode."""
     g = len(problem.precision)
-    theta, variance, rows = search.theta[now], search.variance[now], problem.rows
+    theta, variance = search.theta[now], search.variance[now]
     tau = np.asarray(problem.tau)[:, None]
     slope = np.abs(towards[:, :g] / variance[:, None] - prior_of(problem, theta, search.exact[now])[0])
     toll, delta = towards[:, g:] / variance[:, None] * tau, theta[:, g:]
     miss = np.where(delta != 0, np.abs(toll - np.sign(delta)), np.maximum(np.abs(toll) - 1, 0))
     worst = np.concatenate([slope, miss], axis=1).max(axis=1)
     faint = (np.concatenate([slope, miss / tau], axis=1) / (1 + search.scale[now])).max(axis=1)
-    slack = rows / variance * np.finfo(float).eps
     fallen = ~(variance > search.floor[now])
     stuck = (search.still[now] >= STILL) | (search.rounds[now] >= ROUNDS) | (search.damping[now] > 1e10)
-    search.converged[now] = (worst <= ENOUGH + 100 * slack) | (faint <= FAINT)
+    search.converged[now] = (worst <= ENOUGH) | (faint <= FAINT)
     search.proper[now] = ~fallen
-    open_: Bool = ~(fallen | stuck | (worst <= CLOSE + slack))
+    open_: Bool = ~(fallen | stuck | (worst <= CLOSE))
     return open_
 
 

@@ -20,6 +20,7 @@ from typing import Literal, Self
 import numpy as np
 
 from tsforecast.models.prophet.additive import variance_of
+from tsforecast.models.prophet.lasso import solved
 from tsforecast.panel import Bool, Float, Int
 
 __all__ = [
@@ -221,7 +222,7 @@ def refitted(problem: Problem, curve: Curve, theta: Float, variance: Float) -> F
     moment = _products(curve.residual, scaled) - pull_back * theta[:, features]
     diagonal = np.arange(gram.shape[1])
     gram[:, diagonal, diagonal] += pull_back + RIDGE * gram[:, diagonal, diagonal]
-    beta: Float = theta[:, features] + np.linalg.solve(gram, moment[..., None])[..., 0]
+    beta: Float = theta[:, features] + solved(gram, moment[..., None])[..., 0]
     return beta
 
 

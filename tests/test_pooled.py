@@ -11,7 +11,7 @@ import holidays
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tsforecast import Prophet, Regressor
@@ -171,7 +171,7 @@ def test_names_of_a_family_share_what_is_wide_and_keep_what_is_narrow() -> None:
     cov = prior_covariance(columns, ["2026-07-17", "2026-10-09"])
     difference = cov[0, 0] + cov[1, 1] - 2 * cov[0, 1]
     np.testing.assert_allclose(difference, 2 * 0.07**2, rtol=1e-10)
-    assert cov[0, 1] / cov[0, 0] > 0.999
+    np.testing.assert_allclose(cov[0, 1], 2 * 3.0**2 + 0.07**2 * (1 + 0.4**2), rtol=1e-10)
     # Memorial Day is of another family: only being off on a weekday is common to them.
     other = prior_covariance(columns, ["2026-07-17", "2025-06-06"])
     np.testing.assert_allclose(other[0, 1], 3.0**2 + 0.07**2 * (1 + 0.4**2), rtol=1e-10)
@@ -200,11 +200,13 @@ def test_an_effect_by_offset_is_what_that_day_gets(seed: int, feast: str, year: 
 
 
 @given(st.integers(12_000, 20_000), st.integers(0, 400), st.integers(0, 800), st.integers(0, 800))
+@example(17_446, 10, 20, 0)  # begins on 2017-10-07, in the run of Chuseok but behind its holidays
 @settings(max_examples=15, deadline=None)
 def test_what_a_day_gets_does_not_depend_on_the_span(first: int, more: int, before: int, after: int) -> None:
     days = np.arange(first, first + more + 1)
     narrow = KoreanHolidays().columns(first, first + more)
     wide = KoreanHolidays().columns(first - before, first + more + after)
+    assert np.all((narrow.day >= first) & (narrow.day <= first + more))
     few, many = narrow.at(days), wide.at(days)
     for i, name in enumerate(wide.names):
         mine = few[:, narrow.names.index(name)] if name in narrow.names else np.zeros(len(days))
@@ -229,6 +231,14 @@ def test_overrides_are_taken_as_a_table_or_as_columns() -> None:
         {"off_weekday", "temporary"},
         {"off_weekday", "national", "run"},
     ]
+
+
+def test_two_days_off_have_no_middle_and_no_ends() -> None:
+    pooled = KoreanHolidays(overrides={"date": ["2024-05-02"], "name": ["창립 기념일"]})
+    columns = pooled.columns(number("2024-01-01"), number("2024-12-31"))
+    row = columns.at(np.array([number("2024-05-02")]))[0]
+    held = {name.removeprefix("KR:"): value for name, value in zip(columns.names, row, strict=True) if value}
+    assert held == {"off_weekday": 1, "temporary": 1, "temporary=창립 기념일": 1, "run_length": 0.2}
 
 
 def test_days_beyond_the_calendar_are_not_covered() -> None:

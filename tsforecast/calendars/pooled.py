@@ -25,7 +25,8 @@ _FEAST = (-1, 0, 1)
 _LONG = 6
 """Days off in a row from which a longer run says no more."""
 _SATURDAY, _SUNDAY = 5, 6
-_LONGEST = 40  # days of a window on one side: farther out lies the feast's neighbour in the calendar, not the feast
+_LONGEST = 40
+"""Days of a window on one side, and more than any run of days off has."""
 
 
 class _Column(NamedTuple):
@@ -81,8 +82,8 @@ class KoreanHolidays:
             raise ConfigError(f"the KR calendar covers {earliest} to {latest}; leave KoreanHolidays() out elsewhere")
         years = np.array([first, last]).astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
         found = in_families(around("KR", int(years[0]), int(years[1]), self.overrides))
-        # Feasts of the years around reach in by less than the longest window.
-        facts = days_off(first, last, found.day, weekend("KR"))
+        # Wider than asked: a feast before the first day can lie in the run of days off that this one is in.
+        facts = days_off(first - _LONGEST, last + _LONGEST, found.day, weekend("KR"))
         made = [*self._holidays(found, facts), *self._feasts(found), *self._runs(found, facts)]
         return _table(made, first, last, self.mode)
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from tsforecast import Panel, check_forecaster, load
+from tsforecast.jobs.config import parse_job
+from tsforecast.jobs.models import models_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,7 +19,7 @@ def blocks(name: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text("utf-8"), flags=re.S)
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.ko.md", "docs/evaluation.md"])
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md", "docs/evaluation.md", "docs/prophet.md"])
 def test_what_the_pages_show_runs(name: str) -> None:
     space: dict[str, object] = {}
     for block in blocks(name):
@@ -44,3 +46,28 @@ def test_the_pipeline_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert len((tmp_path / "forecasts.csv").read_text("utf-8").splitlines()) == 1 + 40 * 14
     assert load(tmp_path / "model.tsf").predict is not None
     assert check_forecaster is not None
+
+
+def test_the_korean_stores_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["korean_retail.py", str(tmp_path)])
+    runpy.run_path(str(ROOT / "examples" / "korean_retail.py"), run_name="__main__")
+    printed = capsys.readouterr().out.splitlines()
+    promo = next(line.split() for line in printed if line.startswith("promo"))
+    estimate, low, high, true = map(float, promo[1:])
+    assert low < estimate < high
+    assert low - 1 < true < high + 1
+    assert len((tmp_path / "forecasts.csv").read_text("utf-8").splitlines()) == 1 + 40 * 31
+    figure = (tmp_path / "components.html").read_text("utf-8")
+    assert "서울강남점".encode("unicode_escape").decode() in figure
+
+
+def test_the_job_of_the_prophet_page_makes_its_model() -> None:
+    page = (ROOT / "docs" / "prophet.md").read_text("utf-8")
+    text = re.search(r"```toml\n(.*?)```", page, flags=re.S)
+    assert text is not None
+    model = models_of(parse_job('horizon = 3\n[data]\nsource = "csv:x"\n' + text[1]))[0]
+    assert model.known_columns == ("promo",)
+    assert type(model.holidays).__name__ == "KoreanHolidays"
+    assert model.seasonalities[0].period == 30.5

@@ -77,7 +77,7 @@ def _show(table: Any, word: str) -> None:
         typer.echo(f"{word} has no holidays in these years")
         return
     origins = list(dict.fromkeys(source for source in table["source"] if source))
-    table = table if len(origins) > 1 else table.drop(columns="source")
+    table = table if "override" in origins else table.drop(columns="source")
     console = Screen()
     if not console.is_terminal:
         # As wide as it takes: a log or a grep wants whole lines.

@@ -63,7 +63,7 @@ def plot_components(
         legend={"orientation": "h", "y": -0.02, "yanchor": "top"},
     )
     for col, part in enumerate(parts, start=1):
-        for row, (name, draw) in enumerate(rows.items(), start=1):
+        for row, (name, draw) in enumerate(rows, start=1):
             draw(figure, part, name, {"row": row, "col": col})
             if col == 1:
                 figure.update_yaxes(title_text=plain(name), row=row, col=col)
@@ -124,14 +124,14 @@ def _wall(times: Any) -> NDArray[Any]:
     return stamps
 
 
-def _rows(parts: Sequence[_Part]) -> dict[str, Draw]:
+def _rows(parts: Sequence[_Part]) -> list[tuple[str, Draw]]:
     """Names of the charts from above, and what draws each."""
-    rows: dict[str, Draw] = {"trend": _trend}
-    rows |= dict.fromkeys((name for part in parts for name in part.curves), _curve)
     acting = {name for part in parts for name in part.colours}
     columns = {name for part in parts for name in part.regressors}
-    rows |= {"holidays": _holidays} if acting - columns else {}
-    return rows | ({"regressors": _regressors} if acting & columns else {})
+    rows: list[tuple[str, Draw]] = [("trend", _trend)]
+    rows += [(name, _curve) for name in dict.fromkeys(name for part in parts for name in part.curves)]
+    rows += [("holidays", _holidays)] if acting - columns else []
+    return rows + ([("regressors", _regressors)] if acting & columns else [])
 
 
 def _line(figure: Any, x: Any, y: Any, band: Any, name: str, colour: str, cell: dict[str, int], **how: Any) -> None:

@@ -101,14 +101,13 @@ def terms(state: State, ahead: Ahead, features: Features, groups: Sequence[Int])
     out = [np.zeros((n, h)) for _ in groups]
     if not k or not n:
         return out
-    weights = np.zeros((k, len(groups)))
-    for g, columns in enumerate(groups):
-        weights[columns, g] = 1.0
     step = max(1, CELLS // (h * k))
     for some, x in columns_of(state, ahead, features, step):
-        values = x @ (state["beta"][ahead.fits[some], :, None] * weights)
-        for g in range(len(groups)):
-            out[g][some] = values[..., g]
+        beta = state["beta"][ahead.fits[some]]
+        for total, columns in zip(out, groups, strict=True):
+            # One by one: a product would group its sums by how many columns there are, those of other series included.
+            for j in columns:
+                total[some] += x[..., j] * beta[:, j, None]
     return out
 
 

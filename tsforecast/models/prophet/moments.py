@@ -17,13 +17,17 @@ from tsforecast.panel import Float, Int
 __all__ = ["Changes", "Columns", "Target", "gram", "moment"]
 
 BLOCK = 64
+WIDTHS = 8
+"""Columns are padded with zeros to a multiple of this before they are multiplied: so neither their number nor their
+places change a bit of a product, and holidays that only other series meet are no concern of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
     """Running sums of s sources over L rows: zero, one, two hold sums of w a, w tau a, w tau^2 up to each row, where a
     is [1, columns] (s, L, K + 1), tau the days since the beginning (s, L) and w the weight of a row (0 where there is
-    no target); blocks (s, L / BLOCK, K + 1, K + 1) products of weighted a before each block; values the a themselves.
+    no target); values the a themselves, padded to (s, L, p); blocks (s, L / BLOCK, p, p) products of weighted a before
+    each block.
     """
 
     tau: Float
@@ -37,15 +41,16 @@ class Columns:
     @classmethod
     def of(cls, tau: Float, weight: Float, columns: Float) -> Columns:
         """Sums of columns (s, L, K), L a multiple of BLOCK."""
-        ones = np.ones((*columns.shape[:2], 1))
-        a = np.concatenate([ones, columns], axis=2)
+        count = 1 + columns.shape[2]
+        a = np.zeros((*columns.shape[:2], -(-count // WIDTHS) * WIDTHS))
+        a[..., 0], a[..., 1:count] = 1.0, columns
         weighted = a * weight[..., None]
         return cls(
             tau=tau,
             weight=weight,
             values=a,
-            zero=np.cumsum(weighted, axis=1),
-            one=np.cumsum(weighted * tau[..., None], axis=1),
+            zero=np.cumsum(weighted[..., :count], axis=1),
+            one=np.cumsum(weighted[..., :count] * tau[..., None], axis=1),
             two=np.cumsum(weight * tau**2, axis=1),
             blocks=_before(_in_blocks(weighted).swapaxes(2, 3) @ _in_blocks(a)),
         )
@@ -55,13 +60,14 @@ class Columns:
         rows, inside = _rest(last)
         a = self.values[source[:, None], rows]
         tail = (a * (inside * self.weight[source[:, None], rows])[..., None]).swapaxes(1, 2) @ a
-        return self.blocks[source, last // BLOCK] + tail
+        count = self.zero.shape[2]
+        return (self.blocks[source, last // BLOCK] + tail)[:, :count, :count]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
     """Running sums of s series over L rows: zero, one, square hold sums of w y, w tau y, w y^2 up to each row; blocks
-    (s, L / BLOCK, K) the products of y with the columns of its source before each block.
+    (s, L / BLOCK, p) the products of y with the values of its source before each block.
     """
 
     y: Float
@@ -90,7 +96,7 @@ class Target:
         rows, inside = _rest(last)
         y = self.y[series[:, None], rows] * inside
         tail = (y[:, None, :] @ columns.values[source[:, None], rows])[:, 0]
-        return self.blocks[series, last // BLOCK] + tail
+        return (self.blocks[series, last // BLOCK] + tail)[:, : columns.zero.shape[2]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tsforecast.models.prophet import additive, nonlinear
 from tsforecast.models.prophet.layout import Unit
-from tsforecast.models.prophet.moments import Columns, Target, gram, moment
+from tsforecast.models.prophet.moments import BLOCK, Columns, Target, gram, moment
 from tsforecast.models.prophet.posterior import Problem
 from tsforecast.models.prophet.scaling import Scaled
 from tsforecast.models.prophet.settings import Settings
@@ -86,7 +86,7 @@ def normal_equations(settings: Settings, unit: Unit, span: Scaled) -> tuple[Floa
     source = unit.source[unit.series]
     G = gram(sums, source, unit.last, span.places)
     b = moment(sums, target, source, unit.series, unit.last, span.places) / span.scale[:, None]
-    square = target.square[unit.series, unit.last] / span.scale**2
+    square = target.square[unit.series, unit.last] / span.scale / span.scale  # the square of a tiny scale is 0
     r = len(settings.features.regressors)
     if r:
         _standardise(G, b, span.mu - span.first[unit.series], span.std, 2 + len(settings.features.names) - r)
@@ -110,7 +110,7 @@ def general_mode(settings: Settings, unit: Unit, span: Scaled, active: Bool) -> 
     shared = settings.features.shared
     active = active.copy()
     active[:, 2 : 2 + shared] &= _present(unit, span.columns[..., :shared])
-    for rows, terms in _alike(active, unit.tau.shape[1] * p):
+    for rows, terms in _alike(active, _padded(unit.last)):
         problem, start = problems(settings, unit.take(rows), span.take(rows), terms)
         mode = nonlinear.solve(problem, start)
         theta[np.ix_(rows, np.union1d(terms, [0, 1]))] = mode.theta
@@ -125,13 +125,19 @@ def _present(unit: Unit, columns: Float) -> Bool:
     return present
 
 
-def _alike(active: Bool, cells: int) -> list[tuple[Int, Int]]:
-    """Spans with the same terms, a bounded number at a time, and what their terms are."""
-    kinds, kind = np.unique(active, axis=0, return_inverse=True)
-    size = max(1, CELLS // cells)
+def _padded(last: Int) -> Int:
+    """Number of rows (b,) that spans with these last ones are filled up to: their own rows alone decide."""
+    padded: Int = (last // BLOCK + 1) * BLOCK
+    return padded
+
+
+def _alike(active: Bool, lengths: Int) -> list[tuple[Int, Int]]:
+    """Spans with the same terms and padded length, a bounded number at a time, and what their terms are."""
+    kinds, kind = np.unique(np.column_stack([lengths, active]), axis=0, return_inverse=True)
     out = []
-    for i, terms in enumerate(kinds):
+    for i, (length, *terms) in enumerate(kinds):
         rows = np.flatnonzero(kind.reshape(-1) == i)
+        size = max(1, CELLS // (int(length) * active.shape[1]))
         out += [(rows[a : a + size], np.flatnonzero(terms)) for a in range(0, len(rows), size)]
     return out
 
@@ -139,17 +145,17 @@ def _alike(active: Bool, cells: int) -> list[tuple[Int, Int]]:
 def problems(settings: Settings, unit: Unit, span: Scaled, terms: Int) -> tuple[Problem, Float]:
     """The rows of some spans that have the same terms, and where to begin: (slope, level) (b, 2)."""
     k = len(settings.features.names)
-    s = unit.series
-    weight = np.sqrt(unit.weight[s]) * (np.arange(unit.tau.shape[1]) <= unit.last[:, None])
-    t = unit.tau[s] / span.facts.unit[:, None]
-    y = (unit.y[s] + (unit.base[s] - span.floor)[:, None]) / span.scale[:, None]
+    s, length = unit.series, int(_padded(unit.last).max())
+    weight = np.sqrt(unit.weight[s, :length]) * (np.arange(length) <= unit.last[:, None])
+    t = unit.tau[s, :length] / span.facts.unit[:, None]
+    y = (unit.y[s, :length] + (unit.base[s] - span.floor)[:, None]) / span.scale[:, None]
+    floors = span.floor[:, None] if span.floors is None else span.floors[s, :length]
     if span.floors is not None:
-        y -= span.floors[s] / span.scale[:, None]
-    floors = span.floor[:, None] if span.floors is None else span.floors[s]
+        y -= floors / span.scale[:, None]
     hinges = terms[terms >= 2 + k] - (2 + k)
-    cap = None if span.cap is None else np.where(weight > 0, (span.cap[s] - floors) / span.scale[:, None], 1.0)
+    cap = None if span.cap is None else np.where(weight > 0, (span.cap[s, :length] - floors) / span.scale[:, None], 1.0)
     columns = terms[(terms >= 2) & (terms < 2 + k)] - 2
-    x = span.columns[..., columns]
+    x = span.columns[:, :length, columns]
     r = len(settings.features.regressors)
     if r or len(x) > 1:
         x = x[unit.source[s]]
@@ -173,7 +179,7 @@ def _start(settings: Settings, unit: Unit, y: Float, cap: Float | None) -> Float
     b = np.arange(len(y))
     first, last = y[:, 0], y[b, unit.last]
     if settings.growth == "flat":
-        weight = unit.weight[unit.series] * (np.arange(y.shape[1]) <= unit.last[:, None])
+        weight = unit.weight[unit.series, : y.shape[1]] * (np.arange(y.shape[1]) <= unit.last[:, None])
         return np.stack([np.zeros(len(y)), (y * weight).sum(axis=1) / weight.sum(axis=1)], axis=1)
     if cap is None:
         return np.stack([last - first, first], axis=1)

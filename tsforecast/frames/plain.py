@@ -32,7 +32,14 @@ def plain_columns(table: Any, what: str) -> dict[str, list[Any]]:
 
 
 def plain_tables(value: Any) -> Any:
-    """The value itself, but with tables and dicts of columns, also those in lists and tuples, as plain columns."""
+    """The value itself, but with tables and dicts of columns, also those in lists and tuples, as plain columns.
+
+    Times become ISO text, an index or a column of them a list.
+    """
+    if isinstance(value, (date, np.datetime64)):
+        return _plain(value)
+    if isinstance(value, (pd.Index, pd.Series)) or (isinstance(value, np.ndarray) and value.dtype.kind == "M"):
+        return [_plain(cell) for cell in value]
     if isinstance(value, (list, tuple)):
         parts = [plain_tables(part) for part in value]
         return type(value)(parts) if any(a is not b for a, b in zip(parts, value, strict=True)) else value

@@ -121,7 +121,8 @@ def test_sample_paths_and_their_sums_stay_within(way: str) -> None:
     assert (found >= LOWER * rows).all()
     assert (found <= UPPER * rows).all()
     points = bounded.predict(H)
-    weeks = points.groupby(["unique_id", points["ds"].dt.to_period("W-SUN").dt.start_time], as_index=False)[name].sum()
+    points["week"] = points["ds"].dt.to_period("W-SUN").dt.start_time
+    weeks = points.groupby(["unique_id", "week"], as_index=False)[name].sum()
     np.testing.assert_allclose(sums[name], weeks[name], atol=1e-12)
     daily = bounded.simulate(1000).set_index(["unique_id", "ds"])
     summed = daily.groupby(["unique_id", daily.index.get_level_values("ds").to_period("W-SUN")]).sum()

@@ -21,7 +21,7 @@ EXAMPLE = contract.example()
 WAYS: dict[str, Callable[[], Forecaster]] = {
     "AR plain": lambda: AR(3, ridge=0, transform=None),
     "AR direct": lambda: AR([1, 2, 7], ridge=0.1, transform=None, strategy="direct"),
-    "AR calendar": lambda: AR(2, calendar=("weekday",), transform="log"),
+    "AR calendar": lambda: AR(2, calendar=("weekday", "KR", {"date": ["2024-02-14"], "name": ["x"]}), transform="log"),
     "AR global": lambda: AR(3, scope="global", ridge=0.1, transform="log"),
     "Climatology means": lambda: Climatology(7),
     "Climatology harmonics": lambda: Climatology(30, kind="harmonics"),

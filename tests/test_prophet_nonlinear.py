@@ -117,6 +117,13 @@ def ordered(problem: Problem) -> Problem:
     return replace(problem, x=x, multiplicative=multiplicative, precision=precision)
 
 
+def awkward(problem: Problem) -> Problem:
+    """The same with changepoints in disorder: one at the beginning, two at one place, one that no row comes after."""
+    s = problem.changepoints[:, ::-1].copy()
+    s[:, 3], s[:, 5], s[:, 7] = 0.0, s[:, 6], 1.0
+    return replace(problem, changepoints=s)
+
+
 def somewhere(problem: Problem, seed: int = 5) -> Float:
     """Points [k, m, beta, delta] that are no mode of anything."""
     rng = np.random.default_rng(seed)
@@ -170,7 +177,7 @@ def test_trend_is_the_prophet_package_s(growth: Any, modes: str) -> None:
 
 @kinds
 def test_slope_and_curvature_are_differences_of_the_value(growth: Any, modes: str) -> None:
-    problem = ordered(examples(growth, modes, n=4)[0])
+    problem = awkward(ordered(examples(growth, modes, n=4)[0]))
     z = straight(somewhere(problem), growth)
     n, p = z.shape
     g, tau = len(problem.precision), np.asarray(problem.tau)[:, None]
@@ -203,7 +210,7 @@ def test_slope_and_curvature_are_differences_of_the_value(growth: Any, modes: st
 
 @kinds
 def test_curvature_far_from_the_mode_is_never_indefinite(growth: Any, modes: str) -> None:
-    problem = ordered(examples(growth, modes)[0])
+    problem = awkward(ordered(examples(growth, modes)[0]))
     z = straight(somewhere(problem), growth)
     basis, far = basis_of(problem), np.zeros(len(z), bool)
     curve = curve_at(problem, basis, z)

@@ -221,8 +221,11 @@ def _surveyed(problem: Problem, shared: Float | None, search: _Search, now: Int)
             curve = curve_at(part, basis, search.theta[tile])
         towards = pull(part, basis, curve)
         open_[here] = _unfinished(part, search, tile, towards)
-        if open_[here].any():
-            gram[here], moment[here] = _quadratic(part, basis, curve, search, tile, towards)
+        kept = np.flatnonzero(open_[here])
+        if len(kept) < len(tile):
+            part, curve, towards, tile = part.take(kept), curve.take(kept), towards[kept], tile[kept]
+            basis = basis if shared is not None else basis[kept]
+        gram[i + kept], moment[i + kept] = _quadratic(part, basis, curve, search, tile, towards)
     return gram, moment, open_
 
 

@@ -196,20 +196,41 @@ def curvature(problem: Problem, basis: Float, curve: Curve, exact: Bool) -> Floa
     k, width, added = problem.x.shape[2], basis.shape[2], problem.added
     rest = problem.weight * curve.residual * exact[:, None]
     step = problem.weight**2 * curve.first * curve.factor
-    weighted = np.empty((*problem.y.shape, width + k))
-    by_trend = step * curve.first * curve.factor - rest * curve.second * curve.factor
+    weighted = np.empty((*problem.y.shape, k))
+    np.multiply(problem.x[..., :added], step[..., None], out=weighted[..., :added])
     by_times = step * curve.trend - rest * curve.first
-    np.multiply(basis, by_trend[..., None], out=weighted[..., :width])
-    np.multiply(problem.x[..., :added], step[..., None], out=weighted[..., width : width + added])
-    np.multiply(problem.x[..., added:], by_times[..., None], out=weighted[..., width + added :])
-    upper = np.swapaxes(basis, 1, 2) @ weighted
+    np.multiply(problem.x[..., added:], by_times[..., None], out=weighted[..., added:])
+    cross = np.swapaxes(basis, 1, 2) @ weighted
     scaled = _scaled(problem, curve.trend)
     out = np.empty((len(problem.y), width + k, width + k))
     features, trend = slice(2, 2 + k), np.r_[0:2, 2 + k : width + k]
+    by_trend = step * curve.first * curve.factor - rest * curve.second * curve.factor
+    out[:, trend[:, None], trend] = _bends(problem, basis, by_trend)
     out[:, features, features] = np.swapaxes(scaled, 1, 2) @ scaled
-    out[:, trend[:, None], trend] = upper[..., :width]
-    out[:, trend, features] = upper[..., width:]
-    out[:, features, trend] = np.swapaxes(upper[..., width:], 1, 2)
+    out[:, trend, features] = cross
+    out[:, features, trend] = np.swapaxes(cross, 1, 2)
+    return out
+
+
+def _bends(problem: Problem, basis: Float, by: Float) -> Float:
+    """Sums over rows, multiplied by `by` (b, r), of products of the basis with itself (b, 2 + s, 2 + s).
+
+    Two hinges are both bent only after the later one, where their product is quadratic in t: three sums a hinge do.
+    """
+    s = np.concatenate([np.zeros((len(by), 2)), problem.changepoints], axis=1)  # t is a hinge at 0
+    past = (basis > 0).astype(float)
+    past[..., 0] = past[..., 1]
+    once = by * problem.t
+    sums = np.stack([by, once, once * problem.t], axis=1) @ past
+    one, other = s[:, :, None], s[:, None, :]
+    n, places = np.arange(len(by))[:, None, None], np.arange(s.shape[1])
+    late = np.where(one >= other, places[:, None], places)
+    out: Float = sums[n, 2, late] - (one + other) * sums[n, 1, late] + one * other * sums[n, 0, late]
+    out[:, 1] = out[:, :, 1] = sums[:, 1] - s * sums[:, 0]
+    out[:, 1, 1] = sums[:, 0, 1]
+    if problem.growth == "flat":
+        out[:, 0] = out[:, :, 0] = out[:, 2:] = 0.0
+        out[:, :, 2:] = 0.0
     return out
 
 

@@ -13,12 +13,13 @@ from scipy.special import ndtri
 from tsforecast import frames
 from tsforecast.errors import ConfigError, FitWarning, listed
 from tsforecast.models.prophet.forecasting import State
+from tsforecast.models.prophet.lasso import solved
 from tsforecast.models.prophet.layout import DAY, Unit, units
-from tsforecast.models.prophet.posterior import basis_of, curvature, curve_at, straight
+from tsforecast.models.prophet.posterior import basis_of, curvature, curve_at, prior_of, straight
 from tsforecast.models.prophet.scaling import Calendar, Scaled, scaled
 from tsforecast.models.prophet.settings import Settings
 from tsforecast.models.prophet.spans import normal_equations, problems
-from tsforecast.panel import Bool, Float, Int, Panel
+from tsforecast.panel import Float, Int, Panel
 
 __all__ = ["changes", "covariances", "diagnostics", "effects", "warn_of_reduced"]
 
@@ -41,13 +42,11 @@ def covariances(panel: Panel, settings: Settings, state: State) -> Iterator[tupl
         span = scaled(fitted, settings, unit, calendar)
         active = (theta != 0) & np.isfinite(theta)
         curve = _normal if settings.is_additive else _general
-        H = curve(settings, unit, span, theta, active) / state["sigma"][at, None, None] ** 2
-        g = len(settings.precision)
-        H[:, np.arange(g), np.arange(g)] += settings.precision
+        H = curve(settings, unit, span, theta, state["sigma"][at] ** 2)
         both = active[:, :, None] & active[:, None, :]
         H = np.where(both, H, 0.0)
         H[:, np.arange(H.shape[1]), np.arange(H.shape[1])] += ~active
-        yield unit.spans, np.where(both, np.linalg.inv(H), 0.0)
+        yield unit.spans, np.where(both, solved(H, np.broadcast_to(np.eye(H.shape[1]), H.shape)), 0.0)
 
 
 def _as_fitted(panel: Panel, state: State) -> Panel:
@@ -64,15 +63,19 @@ def _as_fitted(panel: Panel, state: State) -> Panel:
     return rows
 
 
-def _normal(settings: Settings, unit: Unit, span: Scaled, theta: Float, active: Bool) -> Float:
-    return normal_equations(settings, unit, span)[0]
+def _normal(settings: Settings, unit: Unit, span: Scaled, theta: Float, variance: Float) -> Float:
+    """Second derivatives (b, p, p) of f, where it is quadratic."""
+    H = normal_equations(settings, unit, span)[0] / variance[:, None, None]
+    g = np.arange(len(settings.precision))
+    H[:, g, g] += settings.precision
+    return H
 
 
-def _general(settings: Settings, unit: Unit, span: Scaled, theta: Float, active: Bool) -> Float:
-    """Half the second derivatives of the sum of squares, Gauss and Newton's part."""
+def _general(settings: Settings, unit: Unit, span: Scaled, theta: Float, variance: Float) -> Float:
+    """Second derivatives (b, p, p) of f at theta, or Gauss and Newton's part where theta is not quite a mode."""
     n, p = theta.shape
     out = np.zeros((n, p, p))
-    k = len(settings.features.names)
+    k, g = len(settings.features.names), len(settings.precision)
     # The solver's order: additive columns before the others.
     many = np.concatenate([[False, False], settings.features.multiplicative, np.zeros(p - 2 - k, bool)])
     order = np.concatenate([[0, 1], 2 + np.argsort(many[2 : 2 + k], kind="stable"), np.arange(2 + k, p)])
@@ -81,7 +84,13 @@ def _general(settings: Settings, unit: Unit, span: Scaled, theta: Float, active:
         problem, _ = problems(settings, unit.take(one), span.take(one), order)
         place = straight(theta[one][:, order], settings.growth)
         basis = basis_of(problem)
-        H = curvature(problem, basis, curve_at(problem, basis, place), np.zeros(1, dtype=bool))[0]
+        curve = curve_at(problem, basis, place)
+        active = np.flatnonzero(np.nan_to_num(place[0]))
+        for exact in (np.ones(1, dtype=bool), np.zeros(1, dtype=bool)):
+            H = curvature(problem, basis, curve, exact)[0] / variance[i]
+            H[:g, :g] += prior_of(problem, place, exact)[1][0]
+            if not np.isfinite(H).all() or np.linalg.eigvalsh(H[np.ix_(active, active)]).min(initial=1.0) > 0:
+                break
         out[i][np.ix_(order, order)] = H
     return out
 

@@ -253,3 +253,13 @@ def test_a_signal_that_is_a_billionth_of_its_level_is_fitted_as_by_least_squares
     want = design @ np.linalg.lstsq(design, y)[0]
     ours = far.ours().components(1, history=True)["Prophet"].iloc[:-1].to_numpy() - 1e9
     np.testing.assert_allclose(ours, want, rtol=0, atol=1e-3)
+
+
+def test_two_rows_below_a_capacity_stay_where_they_are() -> None:
+    # Their slope and level would follow both without noise: the slope goes, and a level remains.
+    table = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=6), "y": [20.2, 21.0] + [np.nan] * 4, "cap": 50.0})
+    model = Prophet("logistic", on_error="skip").fit(table[:2])
+    told = model.predict(4, future=table[2:], levels=(80,))
+    assert (told["status"] == "ok").all()
+    assert told["Prophet"].between(20, 21).all()
+    assert (told["Prophet-lo-80"] < told["Prophet"]).all()

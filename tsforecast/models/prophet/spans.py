@@ -20,6 +20,8 @@ __all__ = ["Found", "additive_mode", "general_mode", "normal_equations", "proble
 
 WIDTHS = 8
 """Systems have their columns padded to a multiple of this: a span's size is its own, whatever its company."""
+STEADY = 1e-9
+"""Slope of a logistic trend that does not move: at 0 it would have no level of its own."""
 CELLS = 1_500_000
 """Values of row designs held at once by one worker."""
 
@@ -114,8 +116,17 @@ def general_mode(settings: Settings, unit: Unit, span: Scaled, active: Bool) -> 
         problem, start = problems(settings, unit.take(rows), span.take(rows), terms)
         mode = nonlinear.solve(problem, start)
         theta[np.ix_(rows, np.union1d(terms, [0, 1]))] = mode.theta
+        if problem.cap is not None and problem.growth == "flat":
+            theta[rows, :2] = _held(mode.theta[:, 1], problem.cap[np.arange(len(rows)), unit.last[rows]])
         variance[rows], proper[rows], rounds[rows] = mode.variance, mode.proper, mode.rounds
     return Found(theta, variance, proper, rounds, np.count_nonzero(active, axis=1))
+
+
+def _held(level: Float, cap: Float) -> Float:
+    """Slope and offset (b, 2) of logistic trends that stay at a level (b,) while the capacity is `cap` (b,)."""
+    share = np.clip(level / cap, 0.01, 0.99)
+    offset = np.log(1 / share - 1) / STEADY
+    return np.stack([np.full_like(offset, STEADY), offset], axis=1)
 
 
 def _present(unit: Unit, columns: Float) -> Bool:

@@ -1,2 +1,1 @@
-"""Calendars: dates to holidays (`countries`, `korea`), to the days around them (`days_off`, `days`) and to columns
-(`features`, `day_columns`, `pooled`); `almanac` is what a fitted model keeps of them."""
+"""Calendars: dates to holidays (`countries`, `korea`), to days around them (`days_off`, `days`), to columns (`features`)."""

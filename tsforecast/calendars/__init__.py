@@ -1,1 +1,1 @@
-"""Calendars: dates to holidays (`countries`, `korea`), to days around them (`days_off`, `days`), to columns (`features`)."""
+"""Calendars: dates to holidays (`countries`, `korea`), days off (`days_off`, `days`) and columns (`features`)."""

@@ -263,3 +263,73 @@ def test_two_rows_below_a_capacity_stay_where_they_are() -> None:
     assert (told["status"] == "ok").all()
     assert told["Prophet"].between(20, 21).all()
     assert (told["Prophet-lo-80"] < told["Prophet"]).all()
+
+
+# Clocks, labels and columns of odd kinds
+
+
+@pytest.mark.parametrize("start", ["2024-02-20", "2024-10-20"], ids=["spring", "autumn"])
+def test_hours_of_a_zone_have_the_seasons_of_the_wall_clock(start: str) -> None:
+    # Where clocks are put forward or back, a day has 23 or 25 hours: noon stays noon, and time goes on evenly.
+    given = case(hourly("America/New_York", start), h=72, country="US")
+    model, twin = given.ours(), Twin(given)
+    twin.take(model)
+    ours = model.components(72, history=True)
+    rows = pd.concat([given.table, given.ahead])[["ds"]]
+    theirs = twin.components(rows.reset_index(drop=True))
+    offsets = rows["ds"].map(lambda moment: moment.utcoffset())
+    assert offsets.nunique() == 2
+    for name in ("daily", "weekly", *[name for name in theirs if name in ours.columns[3:-1]]):
+        order = np.argsort(rows["ds"].dt.tz_localize(None).to_numpy(), kind="stable")  # prophet sorts what it predicts
+        np.testing.assert_allclose(ours[name].to_numpy()[order], theirs[name], rtol=0, atol=1e-9)
+    passed = (rows["ds"] - rows["ds"].iloc[0]) / pd.Timedelta(days=1)
+    spans = {key: value[0] for key, value in model.state_["fit"]["spans"].items()}
+    t = passed.to_numpy() / passed.iloc[len(given.table) - 1]
+    line = spans["k"] * t + spans["m"] + np.maximum(t[:, None] - spans["at"], 0) @ spans["delta"]
+    np.testing.assert_allclose(ours["trend"], line * spans["scale"], rtol=1e-12)
+
+
+def test_labels_are_a_column_each_as_if_made_by_hand() -> None:
+    table = with_columns()
+    rng = np.random.default_rng(2)
+    labels = np.array(["east", "north", "west"])
+    table["place"] = labels[rng.integers(0, 3, len(table))]
+    given = case(table, columns=("place",), regressors=(Regressor("place", 0.4),))
+    model = given.ours()
+    dummies = pd.get_dummies(table["place"], prefix="place", prefix_sep="=").astype(float)
+    by_hand = pd.concat([table, dummies], axis=1)
+    columns = tuple(dummies.columns)
+    other = case(by_hand, columns=columns, regressors=tuple(Regressor(name, 0.4) for name in columns))
+    twin = Twin(other)
+    twin.take(model)
+    theirs = twin.components(pd.concat([other.table, other.ahead])[["ds", *columns]])
+    ours = model.components(len(given.ahead), future=given.ahead, history=True)
+    np.testing.assert_allclose(ours["Prophet"], theirs["Prophet"], rtol=0, atol=1e-8)
+    residuals = twin.residuals()
+    assert max(residuals) <= 1e-7 + 1e-13 * twin.data.T / np.exp(2 * twin.theta[-1])
+
+
+def test_days_of_trade_run_on_when_nobody_says_which_come() -> None:
+    days = pd.bdate_range("2022-01-03", periods=400)
+    table = rows_of(days[(days != "2022-07-04") & (days != "2022-12-26")])
+    given = case(table, h=30, door={"gaps": "ignore", "freq": "B"})
+    told = given.ours().predict(30)
+    assert list(told["ds"]) == list(pd.bdate_range(given.table["ds"].iloc[-1], periods=31)[1:])
+    with_dates = given.ours().predict(30, future=pd.DataFrame({"ds": told["ds"]}))
+    pd.testing.assert_frame_equal(told, with_dates)
+    skipped = told["ds"].drop(index=[3, 4])
+    fewer = given.ours().predict(28, future=pd.DataFrame({"ds": skipped}))
+    pd.testing.assert_frame_equal(fewer, told.drop(index=[3, 4]).reset_index(drop=True), check_exact=True)
+
+
+@pytest.mark.parametrize("freq", ["ME", "QS", "W-SUN", "YS", "2D", "SME"])
+def test_other_steps_have_prophets_forecast_too(freq: str) -> None:
+    ds = pd.date_range("2000-01-01", periods=60, freq=freq)
+    seasons = {"yearly_seasonality": 2} if freq in ("ME", "QS", "SME") else {"yearly_seasonality": False}
+    given = case(rows_of(ds), h=8, door={"freq": freq}, **seasons)
+    model, twin = given.ours(), Twin(given)
+    twin.take(model)
+    told, theirs = model.predict(8), twin.components(given.ahead)
+    assert list(told["ds"]) == list(given.ahead["ds"])
+    np.testing.assert_allclose(told["Prophet"], theirs["Prophet"], rtol=1e-10)
+    assert max(twin.residuals()) <= 1e-7 + 1e-13 * twin.data.T / np.exp(2 * twin.theta[-1])

@@ -94,9 +94,10 @@ def joined(old: State, new: State) -> State:
     if days is not None:
         mine, theirs = DayColumns.from_state(days), DayColumns.from_state(new["days"])
         fresh = [j for j, name in enumerate(theirs.names) if name not in mine.names]
-        place = (
-            names.index(mine.names[-1]) + 1 if mine.names else list(new["names"]).index(theirs.names[0]) if fresh else 0
-        )
+        if mine.names:
+            place = names.index(mine.names[-1]) + 1
+        else:
+            place = list(new["names"]).index(theirs.names[0]) if fresh else 0
         names[place:place] = [theirs.names[j] for j in fresh]
         days = DayColumns.joined([mine, theirs.take(fresh)]).state()
     spans = {}

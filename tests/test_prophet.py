@@ -322,7 +322,7 @@ def test_days_of_trade_run_on_when_nobody_says_which_come() -> None:
     pd.testing.assert_frame_equal(fewer, told.drop(index=[3, 4]).reset_index(drop=True), check_exact=True)
 
 
-@pytest.mark.parametrize("freq", ["ME", "QS", "W-SUN", "YS", "2D", "SME"])
+@pytest.mark.parametrize("freq", ["ME", "QS", "W-SUN", "YS", "2D", "SME", "WOM-2TUE"])
 def test_other_steps_have_prophets_forecast_too(freq: str) -> None:
     ds = pd.date_range("2000-01-01", periods=60, freq=freq)
     seasons = {"yearly_seasonality": 2} if freq in ("ME", "QS", "SME") else {"yearly_seasonality": False}

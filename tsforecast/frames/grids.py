@@ -36,7 +36,7 @@ _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT",
 _OLD = {"M": "ME", "Q": "QE", "A": "YE", "Y": "YE", "AS": "YS", "BM": "BME", "BQ": "BQE", "BY": "BYE", "BA": "BYE"}
 _OLD |= {"BAS": "BYS", "H": "h", "T": "min", "S": "s", "L": "ms", "U": "us", "d": "D", "m": "min", "w": "W", "b": "B"}
 _NAMES = ("s", "min", "h", "D", "B", "W", "MS", "ME", "BMS", "BME", "QS", "QE", "BQS", "BQE", "YS", "YE")
-_ALIAS = re.compile(r"(\d*)\s*([A-Za-z]+)(?:-([A-Za-z]+))?$")
+_ALIAS = re.compile(r"(\d*)\s*([A-Za-z]+)(?:-([A-Za-z0-9]+))?$")
 
 
 def normalise(freq: Any) -> Any:

@@ -386,10 +386,15 @@ def test_company_changes_no_bit(growth: Any, modes: str) -> None:
 
 
 @kinds
-def test_own_features_are_the_shared_ones(growth: Any, modes: str) -> None:
+def test_spans_may_have_features_of_their_own(growth: Any, modes: str) -> None:
     problem, start = examples(growth, modes, n=3)
-    own = replace(problem, x=np.repeat(problem.x, 3, axis=0))
-    np.testing.assert_array_equal(solve(problem, start).theta, solve(own, start).theta)
+    same = replace(problem, x=np.repeat(problem.x, 3, axis=0))
+    np.testing.assert_array_equal(solve(problem, start).theta, solve(same, start).theta)
+    own = problem.x * np.array([1.0, 2.0, 0.5])[:, None, None]
+    together = solve(replace(problem, x=own), start)
+    for i in range(3):
+        alone = solve(replace(problem.take(np.array([i])), x=own[[i]]), start[[i]])
+        np.testing.assert_array_equal(alone.theta[0], together.theta[i])
 
 
 @kinds

@@ -22,7 +22,7 @@ WIDTHS = 8
 """Systems have their columns padded to a multiple of this: a span's size is its own, whatever its company."""
 STEADY = 1e-9
 """Slope of a logistic trend that does not move: at 0 it would have no level of its own."""
-CELLS = 1_500_000
+CELLS = 6_000_000
 """Values of row designs held at once by one worker."""
 
 

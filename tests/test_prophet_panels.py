@@ -299,3 +299,17 @@ def test_poison_in_one_series_touches_no_other(poison: str, mode: Any) -> None:
         own = told[told["unique_id"] == "s3"]
         want = {"constant": 7.0, "zero": 0.0, "a line": 3.0 + 2.0 * np.arange(120, 125)}[poison]
         np.testing.assert_allclose(own["Prophet"], want, rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::tsforecast.errors.FitWarning")
+@pytest.mark.parametrize("size", [1e-200, 1e200, 1e300])
+@pytest.mark.parametrize("mode", ["additive", "multiplicative"])
+def test_columns_of_impossible_size_are_no_concern_of_others(size: float, mode: Any) -> None:
+    parts = {f"s{i}": daily(120, i)[["ds", "y", "price"]] for i in range(4)}
+    ahead = panel_of({name: later(part) for name, part in parts.items()})
+    model = Prophet(regressors=(Regressor("price", mode=mode),), on_error="skip", n_changepoints=6)
+    clean = model.copy().fit(panel_of(parts)).predict(5, future=ahead)
+    parts["s2"] = parts["s2"].assign(price=size * (parts["s2"]["price"] - 900))
+    told = model.copy().fit(panel_of(parts)).predict(5, future=ahead)
+    others = clean["unique_id"] != "s2"
+    pd.testing.assert_frame_equal(told[others], clean[others], check_exact=True)

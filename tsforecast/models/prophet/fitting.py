@@ -33,7 +33,9 @@ def fit(panel: Panel, settings: Settings) -> State:
     work = list(units(panel, k, settings.features.has_row_columns))
 
     def run(i: int) -> None:
-        _fit_unit(panel, settings, work[i](), calendar, out)
+        # Columns beyond what numbers hold make one series fail, not the others.
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            _fit_unit(panel, settings, work[i](), calendar, out)
 
     side_by_side(len(work), run)
     return out

@@ -109,8 +109,8 @@ def _standards(settings: Settings, unit: Unit, raw: Float) -> tuple[Float, Float
     plain = np.cumsum(seen & (raw != 0) & (raw != 1), axis=1)[at] == 0
     wanted = np.array([term.standardize is not False for term in settings.features.regressors], dtype=bool)
     auto = np.array([term.standardize == "auto" for term in settings.features.regressors], dtype=bool)
-    used = wanted & ~(auto & plain) & (high > low)
     std = np.sqrt(np.maximum(square - count * mean**2, 0.0) / np.maximum(count - 1, 1))
+    used = wanted & ~(auto & plain) & (high > low) & (std > 0)  # squares of tiny values are 0
     return np.where(used, mean + first[unit.series], 0.0), np.where(used, std, 1.0), first
 
 

@@ -99,6 +99,10 @@ def tune(
     the rest, judge on what was held back. ConfigError for an empty grid, an unknown parameter, or a metric that no
     candidate has.
     """
+    if not isinstance(grid, Mapping):
+        raise ConfigError(
+            f"grid maps parameters to their values, got {type(grid).__name__}: tune(model, grid, data, h=...)"
+        )
     candidates = _candidates(grid, n_iter, seed)
     panel = as_panel(data)
     made = [_with(model, params, alias=f"{model.name} {i + 1}") for i, params in enumerate(candidates)]

@@ -397,6 +397,7 @@ def test_what_came_at_odd_times_is_a_warning() -> None:
         model.predict(30)
 
 
+@pytest.mark.filterwarnings("ignore:holidays='KR' are of days")
 def test_a_country_is_known_for_years_and_no_longer() -> None:
     model = Prophet(holidays="KR").fit(one(wave(60), "YS", "1990-01-01"))
     with pytest.raises(FutureError, match="known until 2079-01-"):

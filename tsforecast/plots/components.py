@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,14 +35,14 @@ def plot_components(
     future: Any = None,
     ids: Sequence[object] | None = None,
     n: int = 2,
-    level: float | None = 80,
+    level: float | Literal["model"] | None = "model",
 ) -> Any:
     """Components of a few series of a fitted Prophet, a column of charts each, with bands at `level` per cent.
 
     The trend with its changepoints, one period of every seasonality, holidays by date and regressors by date, over the
-    rows known and the h steps to come (`future` as in `predict`). `ids` picks the series, else the first `n`;
-    `level=None` draws no bands, which a model that was saved and loaded cannot have. ConfigError: no Prophet, or one
-    with engine="stan".
+    rows known and the h steps to come (`future` as in `predict`). `ids` picks the series, else the first `n`. The
+    level is the model's `interval_width` where none is given; None draws no bands, which a model that was saved and
+    loaded cannot have. ConfigError: no Prophet, or one with engine="stan".
     """
     if not isinstance(model, Prophet):
         raise ConfigError(f"plot_components draws a fitted Prophet, got {type(model).__name__}")
@@ -50,7 +50,8 @@ def plot_components(
     steps = model.h_ if h is None and future is not None else h
     if steps is None and future is not None:
         raise ConfigError("future= was given, but not how far to forecast: say h=")
-    levels = () if level is None else (level,)
+    wide = 100 * model.interval_width if level == "model" else level
+    levels = () if wide is None else (wide,)
     parts = [_Part.of(model, int(i), steps, future, levels) for i in places_of(model.panel_, ids, n)]
     rows = _rows(parts)
     figure = require("plotly.subplots", "report").make_subplots(

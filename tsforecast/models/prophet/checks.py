@@ -13,6 +13,7 @@ from tsforecast import frames
 from tsforecast.calendars.clock import wall_clock
 from tsforecast.calendars.day_columns import DayColumns
 from tsforecast.calendars.named import read_stamps
+from tsforecast.calendars.rhythm import Rhythm
 from tsforecast.errors import SHOWN, ConfigError, DataError, DataWarning, Finding, FutureError, listed
 from tsforecast.frames.columns import spelled
 from tsforecast.models.prophet.arguments import Arguments, check_arguments, check_names
@@ -71,7 +72,8 @@ def check_columns(model: Arguments, panel: Panel) -> None:
 
 
 def check_data(model: Arguments, panel: Panel) -> None:
-    """DataError for columns that a fit cannot use on rows with a target, and for changepoints outside the history.
+    """DataError for columns that a fit cannot use on rows with a target, and for changepoints outside the history;
+    ConfigError for holidays that cannot act on rows of this length.
 
     Missing values in columns are a DataWarning unless on_error="raise": such rows are left out then.
     """
@@ -80,6 +82,7 @@ def check_data(model: Arguments, panel: Panel) -> None:
     if panel.column_names:
         _check_rows(model, panel)
     _check_holiday_names(model, panel)
+    _check_holiday_rows(model, panel)
     if model.changepoints is not None:
         check_changepoints(read_stamps(model.changepoints, "changepoints"), panel, model.on_error)
 
@@ -112,6 +115,26 @@ def _check_holiday_names(model: Arguments, panel: Panel) -> None:
     first, last = panel.grid[[0, -1]].astype("datetime64[D]").astype(np.int64).tolist()
     days = day_columns(model.holidays, first_day=first, last_day=last, prior_scale=1.0, mode="additive", covers=last)
     check_names(days.component, seasonal, columns)
+
+
+def _check_holiday_rows(model: Arguments, panel: Panel) -> None:
+    """ConfigError for pooled holidays where a row is longer than a day; DataWarning for a country's.
+
+    A row has the holidays of the day that it is stamped with, and none of the other days that it stands for.
+    """
+    rhythm = Rhythm.of(panel.freq)
+    parts = [part for part in holiday_parts(model.holidays) if not is_table(part)] if rhythm.kind == "long" else []
+    for part in parts:
+        given = repr(part) if isinstance(part, str) else f"{type(part).__name__}()"
+        word = part if isinstance(part, str) else "KR"
+        said = f"holidays={given} are of days, but the rows are of {rhythm.label}"
+        if not isinstance(part, str):
+            raise ConfigError(f"{said}: write calendar={word!r}, which counts the days off in each row's period")
+        warnings.warn(
+            f"{said} and have those of their first or last day alone; calendar={word!r} counts the days off in each",
+            DataWarning,
+            stacklevel=2,
+        )
 
 
 def check_future(model: Fitted, panel: Panel, known: Float) -> None:

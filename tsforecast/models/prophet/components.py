@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import expit
 
 from tsforecast import frames
+from tsforecast.errors import ConfigError, listed
 from tsforecast.models.prophet.forecasting import (
     Ahead,
     State,
@@ -89,7 +90,18 @@ def bands(
 def table(
     settings: Settings, state: State, panel: Panel, parts: Sequence[Ahead], name: str, levels: Sequence[float]
 ) -> Any:
-    """Long table of `contributions` and `bands` for several sets of rows, by series and time."""
+    """Long table of `contributions` and `bands` for several sets of rows, by series and time.
+
+    ConfigError where two of its columns would have one name.
+    """
+    keys = [part for part in (panel.names.id, panel.names.time) if part is not None]
+    titles = [*keys, "trend", *groups_of(settings.features)[0], name]
+    twice = [repr(title) for title in dict.fromkeys(titles) if titles.count(title) > 1]
+    if twice:
+        raise ConfigError(
+            f"two columns of the components would be called {listed(twice)}: give the model another alias, or rename "
+            "the term or the column"
+        )
     owner = np.concatenate([np.repeat(np.arange(len(panel)), part.times.shape[1]) for part in parts])
     times = np.concatenate([part.times.ravel() for part in parts])
     columns: dict[str, list[Float]] = {}

@@ -40,6 +40,8 @@ def holiday_parts(holidays: Any) -> Iterator[Any]:
         for one in holidays:
             yield from holiday_parts(one)
         return
+    if isinstance(holidays, type):
+        raise ConfigError(f"holidays must be a value, not the class {holidays.__name__}; write {holidays.__name__}()")
     if not (isinstance(holidays, str) or is_table(holidays) or hasattr(holidays, "columns")):
         raise ConfigError(
             "holidays must be a country code such as 'KR', KoreanHolidays(), a table with the columns holiday and ds, "
@@ -64,20 +66,21 @@ def day_columns(
     ConfigError: what cannot be read, or two columns of one name.
     """
     until = covers if covers is not None else last_day + int(_YEARS_AHEAD * 365.25)
-    rows, parts, ends = list[HolidayRows](), list[DayColumns](), [until]
-    calendars = set[str]()
+    tables, parts, ends = list[HolidayRows](), list[DayColumns](), [until]
+    countries = dict[str, HolidayRows]()
     for one in holiday_parts(holidays):
         if isinstance(one, str):
-            found, year = country_rows(one, _year(first_day), _year(until))
-            calendars |= set(found.name.tolist())
+            countries[one], year = country_rows(one, _year(first_day), _year(until))
             ends.append(int(np.datetime64(f"{year + 1}-01-01", "D").astype(np.int64)) - 1)
-            rows.append(found)
         elif is_table(one):
-            rows.append(table_rows(one))
+            tables.append(table_rows(one))
         else:
             parts.append(_occurring(one.columns(first_day, until), first_day, last_day))
     end = min([*ends, *(part.last for part in parts)])
-    named = _occurring(_named(HolidayRows.joined(rows), (first_day, end), prior_scale), first_day, last_day)
+    public = HolidayRows.joined(_told_apart(countries, end))
+    rows = HolidayRows.joined([public, *tables])
+    named = _occurring(_named(rows, (first_day, end), prior_scale), first_day, last_day)
+    calendars = set(public.name.tolist())
     steady = [i for i, name in enumerate(named.component) if name in calendars]
     out = DayColumns.joined([_known_until(named, steady), *(_known_until(p, range(len(p.names))) for p in parts)])
     twice = sorted({name for name in out.names if out.names.count(name) > 1})
@@ -86,6 +89,23 @@ def day_columns(
     scale = np.where(np.isnan(out.scale), prior_scale, out.scale)
     modes = tuple(mode if own is None else own for own in out.mode)
     return DayColumns(out.day, out.column, out.value, out.names, scale, out.component, modes, first_day, end)
+
+
+def _told_apart(countries: Mapping[str, HolidayRows], end: int) -> list[HolidayRows]:
+    """The countries' holidays, each name that another country gives to other days up to `end` with its country behind.
+
+    Memorial Day is in June in Korea and in May in the United States; New Year's Day is one.
+    """
+    days = {
+        word: {name: frozenset(rows.day[(rows.name == name) & (rows.day <= end)].tolist()) for name in set(rows.name)}
+        for word, rows in countries.items()
+    }
+    out = []
+    for word, rows in countries.items():
+        torn = {name for name, own in days[word].items() for other in days.values() if other.get(name, own) != own}
+        names = np.array([f"{name} ({word})" if name in torn else name for name in rows.name], dtype=object)
+        out.append(rows._replace(name=names))
+    return out
 
 
 def _occurring(columns: DayColumns, first_day: int, last_day: int) -> DayColumns:

@@ -58,7 +58,7 @@ def _as_fitted(panel: Panel, state: State) -> Panel:
     if np.any(rows.observed < state["rows"][f]):
         raise ConfigError(
             "the rows that the model was fitted on are not there any more (a saved model keeps its parameters alone): "
-            "fit it again for intervals of effects and components"
+            "fit it again for intervals of effects and components, or ask for none: levels=()"
         )
     return rows
 
@@ -116,7 +116,7 @@ def effects(
     slope = (state["scale"] / state["unit"])[f, None]
     estimate = np.concatenate([(state["beta"][f] @ weights.T) * unit, state["delta"][f] * slope], axis=1)
     error = np.full_like(estimate, np.nan)
-    for spans, cov in covariances(panel, settings, state):
+    for spans, cov in covariances(panel, settings, state) if levels else ():
         inner = cov[:, 2 : 2 + k, 2 : 2 + k]
         own = np.sqrt(np.maximum(((weights @ inner) * weights).sum(axis=2), 0.0)) * unit[spans]
         bend = np.sqrt(cov[:, np.arange(2 + k, p), np.arange(2 + k, p)]) * slope[spans]

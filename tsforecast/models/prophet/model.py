@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -42,7 +42,8 @@ class Prophet(Forecaster):
     to the digit and for MCMC. holidays: a country code ("KR": one free effect a name, as in Prophet), a table with
     `holiday` and `ds` (and windows, prior scales), `KoreanHolidays()`, or a list of these. `known=("promo",)` is
     `regressors=(Regressor("promo"),)`. growth="logistic" takes the capacity from a column `cap` and, where there is
-    one, the floor from `floor`, both needed for the future too. interval_width: level of the bands in components.
+    one, the floor from `floor`, both needed for the future too. interval_width: level of the bands in
+    `plot_components`; tables have those that `levels` asks for.
     Taylor & Letham (2018), Forecasting at scale, The American Statistician 72(1), 37-45.
     """
 
@@ -133,9 +134,9 @@ class Prophet(Forecaster):
     ) -> Any:
         """Table: id, time, trend, every seasonality, holiday family and regressor, and their sum, the forecast.
 
-        `history=True` puts the rows that are known before the h steps to come, or gives them alone. `levels` adds
-        bands of each component: Laplace's approximation, and for the trend its changes to come. `lower` and `upper`
-        are not applied here.
+        `history=True` puts the rows that are known (of a saved model the last 64) before the h steps to come, or gives
+        them alone. `levels` adds bands of each component: Laplace's approximation, and for the trend its changes to
+        come. `lower` and `upper` are not applied here. ConfigError where two columns would have one name.
         """
         panel, state = self._ready(), self._map_state("components()")
         features = self._features(panel, _days_of(state))
@@ -280,7 +281,7 @@ class Prophet(Forecaster):
         return super()._join(old | {"fit": {}}, new | {"fit": {}}, panel, n_old) | {"fit": fit}
 
     def _keep(self, state: State) -> int | None:
-        return 64
+        return 64  # forecasts need none; these are what `update` compares its overlap with, and what can be looked at
 
     def _days(self, panel: Panel, holidays: Any) -> DayColumns | None:
         if holidays is None or not len(panel.grid):
@@ -347,8 +348,6 @@ class Prophet(Forecaster):
 
 
 def _resolved(term: Any, scale: float, mode: Mode) -> Any:
-    from dataclasses import replace
-
     own = term.prior_scale
     return replace(term, prior_scale=scale if own is None else own, mode=term.mode or mode)
 

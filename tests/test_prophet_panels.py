@@ -26,6 +26,7 @@ def daily(rows: int, seed: int, start: str = "2023-01-02", holes: float = 0.0, s
     table["price"] = 900 + 30 * rng.normal(size=rows)
     y = 30 + 4 * t / rows - 6 * np.maximum(t / rows - 0.4, 0) + 2 * np.sin(2 * np.pi * t / 7)
     table["y"] = (y + 3 * table["promo"] - 0.02 * (table["price"] - 900) + rng.normal(size=rows)) * 10.0 ** (seed % 4)
+    table["cap"] = (60 + 20 * t / rows) * 10.0 ** (seed % 4)
     table.loc[rng.random(rows) < holes, "y"] = np.nan
     table.loc[rows - 1, "y"] = np.nan_to_num(table.loc[rows - 1, "y"], nan=1.0)
     return table
@@ -43,6 +44,7 @@ WAYS: dict[str, Callable[[], Prophet]] = {
     "flat": lambda: Prophet("flat", n_changepoints=3),
     "Korea": lambda: Prophet(holidays="KR"),
     "multiplicative": lambda: Prophet(seasonality_mode="multiplicative", n_changepoints=8),
+    "logistic": lambda: Prophet("logistic", n_changepoints=5),
     "regressors": lambda: Prophet(regressors=PROMO),
     "regressors that multiply": lambda: Prophet(regressors=(Regressor("promo", mode="multiplicative"),)),
     "minmax and a season": lambda: Prophet(scaling="minmax", seasonalities=(Seasonality("m", 30.5, 3),)),
@@ -93,7 +95,7 @@ def test_one_fit_for_all_origins_goes_on_from_the_first() -> None:
 # Newer rows
 
 
-@pytest.mark.parametrize("way", ["linear", "Korea", "multiplicative", "regressors", "changepoints given"])
+@pytest.mark.parametrize("way", ["linear", "Korea", "multiplicative", "logistic", "regressors", "changepoints given"])
 def test_newer_rows_move_the_origin_and_keep_the_fit(way: str) -> None:
     model = WAYS[way]()
     cut = WHOLE["ds"].max() - pd.Timedelta(days=40)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tsforecast import Prophet, Regressor, Seasonality
+from tsforecast.errors import ConfigError
 
 pytest.importorskip("prophet")
 from prophet_twin import Case, Twin, quiet
@@ -333,3 +334,14 @@ def test_other_steps_have_prophets_forecast_too(freq: str) -> None:
     assert list(told["ds"]) == list(given.ahead["ds"])
     np.testing.assert_allclose(told["Prophet"], theirs["Prophet"], rtol=1e-10)
     assert max(twin.residuals()) <= 1e-7 + 1e-13 * twin.data.T / np.exp(2 * twin.theta[-1])
+
+
+def test_a_capacity_or_condition_in_words_is_refused() -> None:
+    table = rows_of(pd.date_range("2024-01-01", periods=40)).assign(cap="high", on="yes")
+    rest = Seasonality("rest", 7, 2, condition_name="on")
+    for model, words in (
+        (Prophet("logistic"), "'cap' holds text"),
+        (Prophet(seasonalities=(rest,)), "'on' holds text"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            model.fit(table)

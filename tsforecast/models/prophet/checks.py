@@ -69,6 +69,8 @@ def check_columns(model: Arguments, panel: Panel) -> None:
         if name not in panel.column_names:
             there = listed(panel.column_names, 20) or "none besides id, time and target"
             raise ConfigError(f"the data has no column {name!r}: {why}. Add it (columns: {there})")
+        if name in panel.categories:
+            raise ConfigError(f"column {name!r} holds text, but {why}: give numbers")
 
 
 def check_data(model: Arguments, panel: Panel) -> None:

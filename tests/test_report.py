@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsforecast import Panel, SeasonalNaive, WindowMean, backtest
+from tsforecast import Panel, SeasonalNaive, WindowMean, backtest, check
 from tsforecast.reporting import report, standing
 from tsforecast.reporting.charts import chart
 from tsforecast.reporting.page import Page, Tile, grid, render
@@ -55,7 +55,7 @@ def hostile_page() -> str:
     cells = grid(pd.DataFrame({HOSTILE: [HOSTILE], "n": [1]}))
     return render(
         Page(title=HOSTILE, subtitle=HOSTILE, banner=HOSTILE, tiles=(Tile("series", HOSTILE),), leaderboard=cells,
-             leaderboard_note=HOSTILE, by_horizon=one, series=(one,), findings=cells, statuses=cells, footer=(HOSTILE,))
+             leaderboard_note=HOSTILE, by_horizon=one, series=(one,), checked=True, findings=cells, statuses=cells, footer=(HOSTILE,))
     )  # fmt: skip
 
 
@@ -203,6 +203,21 @@ def test_report_draws_truth_and_forecast_of_the_last_origin(tmp_path: Path) -> N
     drawn = np.concatenate([history[-7:, 1], model[:, 1]])
     assert np.corrcoef(joined, drawn)[0, 1] == pytest.approx(-1, abs=1e-3)
     np.testing.assert_allclose(history[-7:, 0], model[:, 0])
+
+
+def test_findings_are_spoken_of_where_someone_looked(tmp_path: Path) -> None:
+    data = table(1)
+    result = backtest(SeasonalNaive(), data, h=7, windows=2)
+    holed = data.assign(y=data["y"].where(data.index != 20))
+
+    def text(findings: pd.DataFrame | None) -> str:
+        return "".join(Reader(report(result, tmp_path / "r.html", findings=findings).read_text("utf-8")).text)
+
+    assert "Findings" not in text(None)
+    assert "Nothing was found" not in text(None)
+    assert "Findings in the data\nNothing was found." in text(check(data))
+    assert "TSF-Y-MISSING" in text(check(holed))
+    assert "Nothing was found" not in text(check(holed))
 
 
 def test_report_of_a_panel_of_integers_without_backtest(tmp_path: Path) -> None:

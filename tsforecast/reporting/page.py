@@ -64,6 +64,7 @@ class Page:
     by_horizon: Chart | None = None
     series: tuple[Chart, ...] = ()
     series_note: str = ""
+    checked: bool = False  # whether anyone looked for findings: none may mean either
     findings: Grid | None = None
     statuses: Grid | None = None
     footer: tuple[str, ...] = field(default=())

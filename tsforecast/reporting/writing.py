@@ -47,7 +47,8 @@ def report(
 ) -> Path:
     """Write one HTML file that opens anywhere: leaderboard, error by horizon, forecasts of a few series, findings.
 
-    Without `forecasts` the last origin of the backtest is shown. `status` is the table of a job, one row a series.
+    Without `forecasts` the last origin of the backtest is shown. `findings` is what `check` lists: where it is None
+    the page does not speak of them. `status` is the table of a job, one row a series.
     The file replaces a former one in one step and asks nobody for anything.
     """
     result = data if isinstance(data, Backtest) else None
@@ -65,6 +66,7 @@ def report(
         by_horizon=None if result is None else _by_horizon(result, order),
         series=_series(panel, result, forecasts, order),
         series_note=ORIGIN_NOTE if forecasts is None else AHEAD_NOTE,
+        checked=findings is not None,
         findings=_findings(findings),
         statuses=grid(troubled, styles={"code": "code", "message": "wide"}),
         footer=tuple(footer),

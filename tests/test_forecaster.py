@@ -10,11 +10,11 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from builders import lag_table, lagged_series, table
+from builders import lag_table, lagged_series, table, weekly_table
 from sklearn.base import clone
 
 import tsforecast
-from tsforecast import AR, Conformal, Naive, Panel, SeasonalNaive, WindowMean
+from tsforecast import AR, Conformal, Forecaster, Naive, Panel, Prophet, Regressor, SeasonalNaive, WindowMean
 from tsforecast.errors import ConfigError, DataError, FitError, NotFittedError
 from tsforecast.rolling import roll
 
@@ -334,3 +334,29 @@ def test_the_growth_of_logs_is_held() -> None:
     grown = Panel.from_arrays([np.exp(0.03 * np.arange(100) + 0.05 * rng.normal(size=100).cumsum()) for _ in range(50)])
     ahead = AR(transform="log-diff").fit(grown).predict(50)["AR"].to_numpy().reshape(50, 50)[:, -1]
     assert 3 < np.median(ahead / grown.y[grown.stop - 1]) < 6
+
+
+@pytest.mark.parametrize(
+    ("model", "change"),
+    [
+        (SeasonalNaive(), {"season": 3}),
+        (AR(2), {"calendar": "weekday"}),
+        (Prophet(), {"seasonality_mode": "multiplicative"}),
+        (Prophet(), {"regressors": (Regressor("promo"),)}),
+    ],
+    ids=str,
+)
+def test_parameters_changed_after_the_fit_are_told(model: Forecaster, change: dict[str, Any]) -> None:
+    before = model.get_params(deep=False)
+    model.fit(weekly_table())
+    kept = model.set_params(lower=0, alias="x").predict(3)
+    with pytest.raises(ConfigError, match=rf"x: {next(iter(change))} changed since fit"):
+        model.set_params(**change).predict(3)
+    model.set_params(**{name: before[name] for name in change})
+    assert model.predict(3)["x"].tolist() == kept["x"].tolist()
+    assert "x" in model.fit(weekly_table()).predict(3)
+
+
+def test_a_table_in_the_place_of_the_horizon_is_told_where_it_goes() -> None:
+    with pytest.raises(ConfigError, match=r"a table goes to future=: predict\(28, future=table\)"):
+        Prophet().fit(weekly_table()).predict(weekly_table())

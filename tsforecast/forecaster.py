@@ -11,7 +11,7 @@ import numpy as np
 
 from tsforecast import design, failures, frames, growth, paths
 from tsforecast.calendars.almanac import Almanac
-from tsforecast.errors import ConfigError, NotFittedError
+from tsforecast.errors import ConfigError, NotFittedError, listed
 from tsforecast.findings import as_panel
 from tsforecast.forecast import STATUSES, Forecast
 from tsforecast.intervals import Conformal, checked_levels, groups_of, radius
@@ -21,6 +21,10 @@ from tsforecast.rolling import Memory, Roll, State, rolled
 from tsforecast.threads import one_blas_thread
 
 __all__ = ["Forecaster"]
+
+
+FREE = frozenset({"alias", "fallback", "intervals", "interval_width", "lower", "on_error", "seed", "upper"})
+"""Parameters that may change between fit and predict."""
 
 
 def _is_count(value: object) -> bool:
@@ -208,7 +212,7 @@ class Forecaster(Parameters):
         self._check(prepared, h)
         failures.check_lengths(prepared, self._rows_needed(prepared), self.name, self.on_error)
         state = self.learn(prepared, h)
-        self.panel_, self.state_, self.h_ = prepared, state, h
+        self.panel_, self.state_, self.h_, self.fitted_with_ = prepared, state, h, self._shaping()
         self.calendar_ = design.keep_calendar(prepared, self.almanac)
         return self
 
@@ -305,7 +309,14 @@ class Forecaster(Parameters):
         panel: Panel | None = getattr(self, "panel_", None)
         if panel is None:
             raise NotFittedError(f"{self.name} is not fitted yet: call fit(data) first")
+        changed = [name for name, value in self._shaping().items() if value != self.fitted_with_[name]]
+        if changed:
+            raise ConfigError(f"{self.name}: {listed(changed)} changed since fit: fit again, or set it back")
         return panel
+
+    def _shaping(self) -> dict[str, str]:
+        """The parameters that a fitted state depends on, as text."""
+        return {name: repr(value) for name, value in self.get_params(deep=False).items() if name not in FREE}
 
     def _known_ahead(self, h: int, future: Any) -> Float:
         return design.ahead(self._ready(), tuple(self.known), self.calendar_, h, future)
@@ -313,6 +324,8 @@ class Forecaster(Parameters):
     def _horizon(self, h: int | None) -> int:
         steps = self.h_ if h is None else h
         if steps is None or not _is_count(steps):
+            if hasattr(h, "columns"):
+                raise ConfigError(f"{self.name}: a table goes to future=: predict(28, future=table)")
             raise ConfigError(f"{self.name}: say how far to forecast: h, a whole number >= 1, got {str(h)[:60]}")
         if self.h_ is not None and steps > self.h_ and ("errors" in self.state_ or self.needs_h):
             raise ConfigError(f"{self.name} was fitted for h={self.h_}; fit(data, h={steps}) reaches farther")

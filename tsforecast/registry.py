@@ -77,7 +77,7 @@ def load(path: Any) -> Any:
     try:
         model = find(kept.key)(**{name: _revived(value) for name, value in kept.params.items()})
         model.panel_ = panel_from(kept.state["panel"])
-        model.state_, model.h_ = kept.state["model"], kept.state["h"]
+        model.state_, model.h_, model.fitted_with_ = kept.state["model"], kept.state["h"], model._shaping()
         # Files of versions that held no calendar take that of the installed package.
         known = kept.state.get("calendar")
         model.calendar_ = keep_calendar(model.panel_, model.almanac) if known is None else model.almanac.restored(known)

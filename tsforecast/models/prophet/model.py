@@ -156,6 +156,14 @@ class Prophet(Forecaster):
         owner, table = curves.curves(panel, settings, state["spans"], checked_levels(levels))
         return frames.rows_table(panel, owner, None, table)
 
+    def describe(self) -> dict[str, Any]:
+        """Name, parameters and columns, and of every component how many coefficients it has."""
+        out = super().describe()
+        if self.engine == "map":
+            names = self._features(self._ready(), _days_of(self.state_["fit"])).component
+            out["components"] = {name: names.count(name) for name in dict.fromkeys(names)}
+        return out
+
     def _parts(self, h: int | None, future: Any, history: bool) -> list[forecasting.Ahead]:
         """The rows that are known, the last one repeated behind shorter series, and the steps to come."""
         panel = self._ready()

@@ -544,12 +544,14 @@ def test_unsorted_rows_are_sorted_and_counted() -> None:
 
 FUTURE: dict[str, tuple[Callable[[pd.DataFrame], Any], tuple[str, ...]]] = {
     "no table": (lambda f: None, ("make_future(3)",)),
-    "a row is lacking": (lambda f: f.drop(4), ("(b, 2024-02-01", "missing_future(3, future)")),
+    "a column is lacking": (lambda f: f.drop(columns="promo"), ("future has no column 'promo'", "make_future(3)")),
+    "the ids are lacking": (lambda f: f.drop(columns="unique_id"), ("future has no column 'unique_id'",)),
+    "a row is lacking": (lambda f: f.drop(4), ("(b, 2024-02-01)", "missing_future(3, future)")),
     "a series is lacking": (lambda f: f[f["unique_id"] != "b"], ("lacks 3 rows", "(b, 2024-01-31")),
     "everything is lacking": (lambda f: f.head(0), ("lacks 9 rows", "... and 4 more")),
     "a row is doubled": (lambda f: pd.concat([f, f.iloc[[4]]]), ("TSF-TS-DUP", "(b, 2024-02-01")),
     "a value is missing": (put("promo", 4, np.nan), ("lacks 1 values", "'promo'", "(b, 2024-02-01")),
-    "a label never seen": (put("kind", 4, "new"), ("never saw: new", "'kind'")),
+    "a label never seen": (put("kind", 4, "new"), ("never saw: new", "'kind'", "Use one of x, y, z")),
     "text for numbers": (lambda f: f.assign(promo="x"), ("'promo'", "text")),
     "numbers for text": (lambda f: f.assign(kind=1.0), ("'kind'", "numbers")),
     "another year": (lambda f: f.assign(ds=f["ds"] + pd.DateOffset(years=1)), ("lacks 9 rows",)),

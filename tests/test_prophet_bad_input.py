@@ -342,7 +342,7 @@ def test_known_columns_must_be_given_for_the_future(arguments: dict[str, Any], c
     model = Prophet(**arguments).fit(two(**{column: at(3, 1.0, 1.0)}))
     with pytest.raises(FutureError, match=f"knows {column} for the future.*make_future"):
         model.predict(H)
-    with pytest.raises(ConfigError, match=f"no column '{column}'"):
+    with pytest.raises(FutureError, match=f"future has no column '{column}'"):
         model.predict(H, future=ahead(model))
     with pytest.raises(FutureError, match=rf"future lacks 1 values: \(b, 2022-05-0.*column '{column}'"):
         model.predict(H, future=ahead(model, **{column: at(H + 1, np.nan, 1.0, 2 * H)}))
@@ -353,7 +353,7 @@ def test_known_columns_must_be_given_for_the_future(arguments: dict[str, Any], c
 
 def test_a_floor_is_needed_for_the_future_where_the_history_has_one() -> None:
     model = Prophet(**LOGISTIC).fit(two(cap=100.0, floor=1.0))
-    with pytest.raises(ConfigError, match="no column 'floor'"):
+    with pytest.raises(FutureError, match="future has no column 'floor'"):
         model.predict(H, future=ahead(model, cap=100.0))
 
 

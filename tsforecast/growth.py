@@ -12,6 +12,7 @@ from tsforecast import artifact, failures, frames
 from tsforecast.errors import ArtifactError, ConfigError, DataError, Finding, listed
 from tsforecast.findings import read_panel
 from tsforecast.frames import grids
+from tsforecast.frames.columns import spelled
 from tsforecast.panel import Bool, Int, Names, Panel
 from tsforecast.parameters import Parameters
 from tsforecast.rolling import Member
@@ -143,7 +144,7 @@ def _check_revisions(
                     "values changed",
                     series=ids[first],
                     column=old.names.target,
-                    when=tuple(grid[same % len(grid)][:5]),
+                    when=spelled(grid[same % len(grid)][:5]),
                     count=len(same),
                     fix='leave them out, or update(data, revised="replace")',
                 )

@@ -70,7 +70,9 @@ class Numbers(NamedTuple):
 
 
 def spelled(stamps: NDArray[Any]) -> tuple[object, ...]:
-    """Stamps as dates where all lie at midnight, else as date-times."""
+    """Stamps as dates where all lie at midnight, else as date-times; integer steps as they are."""
+    if stamps.dtype.kind != "M":
+        return tuple(stamps.tolist())
     midnight = bool(np.all(stamps == stamps.astype("datetime64[D]")))
     return tuple((stamps.astype("datetime64[D]") if midnight else stamps).tolist())
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 import tsforecast.frames.coming as coming
 from tsforecast.errors import Finding, FutureError, listed
-from tsforecast.frames.columns import matched, to_wall
+from tsforecast.frames.columns import matched, spelled, to_wall
 from tsforecast.frames.grids import ahead, is_coarse
-from tsforecast.frames.tables import Table, native, read, series_column
+from tsforecast.frames.tables import Table, native, opened, read, series_column
 from tsforecast.panel import Bool, Float, Int, Panel
 
 __all__ = ["future_times", "known_ahead", "make_future", "missing_future"]
@@ -94,6 +94,7 @@ def _keys(panel: Panel, times: NDArray[Any], wanted: Bool) -> Any:
 
 
 def _match(panel: Panel, future: Any, h: int, names: Sequence[str]) -> _Matched:
+    _refuse_lacking(panel, future, h, names)
     table = read(future, panel.names, columns=names, target=False, optional=False)
     stamps = _same_clock(panel, table)
     owner = np.append(matched(table.ids, panel.ids), -1)[table.codes]
@@ -165,9 +166,21 @@ def _coded(panel: Panel, found: _Matched, name: str) -> Float:
     coded = codes[np.where(np.isnan(values), len(labels), values).astype(np.int64)]
     if np.any(coded == -1):
         hit = found.rows[coded == -1]
-        finding = _finding(f"labels that training never saw: {listed(unseen)}", column=name, rows=hit)
+        message = f"labels that training never saw: {listed(unseen)}"
+        fix = f"Use one of {listed(trained, 20)}, or fit again with rows that have it"
+        finding = _finding(message, column=name, rows=hit, fix=fix)
         raise FutureError("", [finding])
     return coded
+
+
+def _refuse_lacking(panel: Panel, future: Any, h: int, names: Sequence[str]) -> None:
+    keys = [name for name in (panel.names.id, panel.names.time) if name is not None]
+    there = opened(future, keys).columns
+    lacking = [repr(name) for name in (*keys, *names) if name not in there]
+    if lacking:
+        message = f"future has no column {listed(lacking)} (columns: {listed(there, 20) or 'none'})"
+        fix = f"make_future({h}) has the ids and times; add what the model knows ahead, a value for every row"
+        raise FutureError("", [_finding(message, fix=fix)])
 
 
 def _refuse_doubled(panel: Panel, found: _Matched) -> None:
@@ -201,7 +214,9 @@ def _refuse_missing(panel: Panel, found: _Matched, values: Float, h: int) -> Non
 
 def _listed_keys(panel: Panel, found: _Matched, flat: Int) -> str:
     h = found.times.shape[1]
-    return listed([f"({panel.ids[f // h]!s}, {found.times[f // h, f % h]})" for f in flat[:6]] + [""] * (len(flat) - 6))
+    stamps = spelled(found.times.reshape(-1)[flat[:6]])
+    keys = [f"({panel.ids[f // h]!s}, {stamp})" for f, stamp in zip(flat[:6], stamps, strict=True)]
+    return listed(keys + [""] * (len(flat) - 6))
 
 
 def _finding(

@@ -96,6 +96,10 @@ class Forecaster(Parameters):
         """Sample paths (n, h, p) from standard normal `draws` (n, h, p); None where a family has no such road."""
         return None
 
+    def _inside(self, state: State, panel: Panel) -> Float | None:
+        """In-sample values (N,) of all rows, where they need no rows before them; None where they do."""
+        return None
+
     # Pure steps on prepared panels: what rolling calls.
 
     @property

@@ -79,7 +79,24 @@ def totals(model: Member, panel: Panel, times: NDArray[Any], known: Float, level
 
 
 def fitted(model: Member, panel: Panel) -> Any:
-    """Table id, time, y, `name`, residual: one-step values under the fitted parameters, from rows before each."""
+    """Table id, time, y, `name`, residual: one-step values under the fitted parameters, from rows before each.
+
+    A family whose values need no rows before them gives those of all rows.
+    """
+    value = model._inside(model.state_["fit"], panel)
+    value = np.clip(_one_step(model, panel) if value is None else value, *_bounds(model))
+    rows = panel.rows
+    owner = panel.owner
+    columns = {
+        panel.names.target: panel.y[rows],
+        model.name: value[rows],
+        "residual": (panel.y - value)[rows],
+    }
+    return frames.rows_table(panel, owner, panel.grid[panel.position(rows, owner)], columns)
+
+
+def _one_step(model: Member, panel: Panel) -> Float:
+    """Values (N,) of each row from the rows before it; NaN where there is none."""
     value = np.full(len(panel.y), np.nan)
     longest = int(panel.lengths.max(initial=0))
     known = panel.columns[:, panel.n_past :]
@@ -90,12 +107,5 @@ def fitted(model: Member, panel: Panel) -> Any:
         stop = many.start + np.repeat(ends, len(panel))
         spans = many.replace(stop=stop).take(stop < many.stop)
         point = model._predict(model.state_["fit"], spans, 1, known[spans.stop][:, None, :], ()).point[:, 0]
-        value[spans.stop] = np.clip(point, *_bounds(model))
-    rows = panel.rows
-    owner = panel.owner
-    columns = {
-        panel.names.target: panel.y[rows],
-        model.name: value[rows],
-        "residual": (panel.y - value)[rows],
-    }
-    return frames.rows_table(panel, owner, panel.grid[panel.position(rows, owner)], columns)
+        value[spans.stop] = point
+    return value

@@ -67,6 +67,9 @@ class Member(Protocol):
     def _simulate(self, state: State, panel: Panel, h: int, known: Float, draws: Float) -> Float | None:
         """Sample paths of the family, or None."""
 
+    def _inside(self, state: State, panel: Panel) -> Float | None:
+        """In-sample values of all rows, or None."""
+
     def _keep(self, state: State) -> int | None:
         """Last rows that forecasts need."""
 

@@ -164,17 +164,23 @@ class Prophet(Forecaster):
             out["components"] = {name: names.count(name) for name in dict.fromkeys(names)}
         return out
 
+    def _inside(self, state: State, panel: Panel) -> Float | None:
+        rows, ahead = self._rows(panel)
+        value = np.full(len(panel.y), np.nan)
+        value[rows] = self._at(state, panel, ahead, ()).point
+        return value
+
+    def _rows(self, panel: Panel) -> tuple[Int, forecasting.Ahead]:
+        """The rows that are known (n, L), the last one repeated behind shorter series."""
+        rows = np.minimum(panel.start[:, None] + np.arange(int(panel.lengths.max(initial=0))), panel.stop[:, None] - 1)
+        stamps = panel.grid[panel.position(rows, np.arange(len(panel))[:, None])]
+        clock = (panel.tz, panel.freq)
+        return rows, forecasting.Ahead.of(stamps, panel.columns[rows], panel.column_names, panel.series, clock)
+
     def _parts(self, h: int | None, future: Any, history: bool) -> list[forecasting.Ahead]:
-        """The rows that are known, the last one repeated behind shorter series, and the steps to come."""
+        """The rows that are known, and the steps to come."""
         panel = self._ready()
-        parts = []
-        if history:
-            rows = np.minimum(
-                panel.start[:, None] + np.arange(int(panel.lengths.max(initial=0))), panel.stop[:, None] - 1
-            )
-            stamps = panel.grid[panel.position(rows, np.arange(len(panel))[:, None])]
-            clock = (panel.tz, panel.freq)
-            parts.append(forecasting.Ahead.of(stamps, panel.columns[rows], panel.column_names, panel.series, clock))
+        parts = [self._rows(panel)[1]] if history else []
         if h is not None or not history:
             steps = self._horizon(h)
             parts.append(self._ahead(panel, steps, self._known_ahead(steps, future)))
@@ -261,7 +267,9 @@ class Prophet(Forecaster):
         return {"spans": state, "days": None if days is None else days.state(), "names": list(features.names)}
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
-        ahead = self._ahead(panel, h, known)
+        return self._at(state, panel, self._ahead(panel, h, known), levels)
+
+    def _at(self, state: State, panel: Panel, ahead: forecasting.Ahead, levels: Sequence[float]) -> Forecast:
         if self.engine == "stan":
             return bridge.forecast(state, panel, ahead, levels, self.seed)
         features = self._features(panel, _days_of(state))

@@ -34,7 +34,7 @@ def contributions(state: State, ahead: Ahead, settings: Settings, name: str) -> 
 
     A component that multiplies the trend is shown as what it adds where it acts.
     """
-    names, groups, many = groups_of(settings.features)
+    names, groups, many = groups_of(settings.features, state)
     scale = state["scale"][ahead.fits, None]
     line, floor = trend(state, ahead, settings.growth)
     parts = terms(state, ahead, settings.features, groups)
@@ -52,7 +52,7 @@ def bands(
     The trend's also holds the slope changes to come; a component that multiplies takes the trend as known.
     `panel` holds the rows that the model was fitted on, span i of it being span i of `ahead`.
     """
-    names, groups, many = groups_of(settings.features)
+    names, groups, many = groups_of(settings.features, state)
     n, h = ahead.times.shape
     k = len(settings.features.names)
     error = {component: np.zeros((n, h)) for component in ("trend", *names)}
@@ -95,7 +95,7 @@ def table(
     ConfigError where two of its columns would have one name.
     """
     keys = [part for part in (panel.names.id, panel.names.time) if part is not None]
-    titles = [*keys, "trend", *groups_of(settings.features)[0], name]
+    titles = [*keys, "trend", *groups_of(settings.features, state)[0], name]
     twice = [repr(title) for title in dict.fromkeys(titles) if titles.count(title) > 1]
     if twice:
         raise ConfigError(

@@ -197,15 +197,15 @@ def changes_ahead(state: State, ahead: Ahead, growth: str) -> tuple[Float, Float
     return rate, spread, distance, state["sigma"][f]
 
 
-def groups_of(features: Features) -> tuple[list[str], list[Int], Bool]:
-    """Components in order, the columns of each, and whether it multiplies the trend."""
-    names: list[str] = []
-    columns: list[list[int]] = []
-    many: list[bool] = []
-    for j, (name, times) in enumerate(zip(features.component, features.multiplicative, strict=True)):
-        if name not in names:
-            names.append(name)
-            columns.append([])
-            many.append(bool(times))
-        columns[names.index(name)].append(j)
-    return names, [np.array(part, dtype=np.int64) for part in columns], np.array(many, dtype=bool)
+def groups_of(features: Features, state: State) -> tuple[list[str], list[Int], Bool]:
+    """Components in order, the columns of each, and whether it multiplies the trend.
+
+    A seasonality that no history was long enough to switch on is none.
+    """
+    columns: dict[str, list[int]] = {}
+    for j, name in enumerate(features.component):
+        columns.setdefault(name, []).append(j)
+    off = [name for name in features.auto if name in columns and not state["beta"][:, columns[name]].any()]
+    kept = {name: np.array(part, dtype=np.int64) for name, part in columns.items() if name not in off}
+    many = np.array([features.multiplicative[part[0]] for part in kept.values()], dtype=bool)
+    return list(kept), list(kept.values()), many

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -50,6 +51,19 @@ class Unit:
         return replace(self, spans=self.spans[index], series=self.series[index], last=self.last[index])
 
 
+class _Extent(NamedTuple):
+    """Of each series (s,): first and last observed row, what to add for grid positions, key of its column sums."""
+
+    first: Int
+    final: Int
+    offset: Int
+    key: Int
+
+    def take(self, index: Int) -> _Extent:
+        """Some of the series."""
+        return _Extent(*(values[index] for values in self))
+
+
 def units(panel: Panel, width: int, row_columns: bool) -> Iterator[Callable[[], Unit]]:
     """How to make each unit: all spans that hold an observed row, bounded in memory for `width` columns.
 
@@ -78,6 +92,7 @@ def units(panel: Panel, width: int, row_columns: bool) -> Iterator[Callable[[], 
     offset = np.zeros(len(first), dtype=np.int64)
     offset[of_span] = panel.offset[kept]
     key = np.where(clean, first + offset, -1 - np.arange(len(first)))
+    extent = _Extent(first, final, offset, key)
     length = -(-(final + 1 - first) // BLOCK) * BLOCK
     order = np.lexsort((key, length))
     spans_of = np.bincount(of_span, minlength=len(first))
@@ -86,10 +101,7 @@ def units(panel: Panel, width: int, row_columns: bool) -> Iterator[Callable[[], 
         number[chosen] = np.arange(len(chosen))
         mine = np.flatnonzero(number[of_span] >= 0)
         series = number[of_span[mine]]
-        yield partial(
-            _unit, panel, seen, first[chosen], final[chosen], offset[chosen], key[chosen], kept[mine], series,
-            last[mine] - first[of_span[mine]],
-        )  # fmt: skip
+        yield partial(_unit, panel, seen, extent.take(chosen), kept[mine], series, last[mine] - first[of_span[mine]])
 
 
 def _packed(order: Int, key: Int, length: Int, spans: Int, width: int) -> Iterator[Int]:
@@ -110,9 +122,8 @@ def _packed(order: Int, key: Int, length: Int, spans: Int, width: int) -> Iterat
         yield np.array(group)
 
 
-def _unit(
-    panel: Panel, seen: Bool, first: Int, final: Int, offset: Int, key: Int, spans: Int, series: Int, last: Int
-) -> Unit:
+def _unit(panel: Panel, seen: Bool, extent: _Extent, spans: Int, series: Int, last: Int) -> Unit:
+    first, final, offset, key = extent
     length = -(-int((final + 1 - first).max()) // BLOCK) * BLOCK
     rows = first[:, None] + np.arange(length)
     inside = rows <= final[:, None]

@@ -90,7 +90,7 @@ def _changes(settings: Settings, unit: Unit, about: Facts, start: Int) -> tuple[
     if not len(settings.moments):
         return explicit(unit, about, np.zeros((len(start), 1))), none
     days = (settings.moments - start[:, None]) / DAY
-    return explicit(unit, about, days), ((days >= 0) & (days < about.unit[:, None])).sum(axis=1)
+    return explicit(unit, about, days), ((days >= 0) & (days <= about.unit[:, None])).sum(axis=1)
 
 
 def _standards(settings: Settings, unit: Unit, raw: Float) -> tuple[Float, Float, Float]:

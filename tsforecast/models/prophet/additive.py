@@ -87,7 +87,7 @@ def solve(problem: Normal) -> Mode:
         low[left] = np.where(gap > 0, np.maximum(low[left], here), low[left])
         high[left] = np.where(gap < 0, np.minimum(high[left], here), high[left])
         x[left] = _next(
-            here, gap, before[left], gap_before[left], low[left], high[left], turn, _tight(part, signs[left])
+            here, gap, before[left], gap_before[left], (low[left], high[left]), turn, _tight(part, signs[left])
         )
         before[left], gap_before[left] = here, gap
         done = (np.abs(gap) < CLOSE) | (high[left] - low[left] < CLOSE)  # where rounding rules, the ends cross
@@ -131,9 +131,10 @@ def _tight(problem: Normal, signs: Signs) -> Bool:
 
 
 def _next(
-    here: Float, gap: Float, before: Float, gap_before: Float, low: Float, high: Float, turn: int, tight: Bool
+    here: Float, gap: Float, before: Float, gap_before: Float, bracket: tuple[Float, Float], turn: int, tight: Bool
 ) -> Float:
     """The next logarithm of the variance: a secant step within the bracket, or the fixed-point step."""
+    low, high = bracket
     with np.errstate(divide="ignore", invalid="ignore"):
         secant = here - gap * (here - before) / (gap - gap_before)
     plain = np.maximum(here + gap, low)

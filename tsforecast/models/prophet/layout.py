@@ -95,31 +95,29 @@ def units(panel: Panel, width: int, row_columns: bool) -> Iterator[Callable[[], 
     extent = _Extent(first, final, offset, key)
     length = -(-(final + 1 - first) // BLOCK) * BLOCK
     order = np.lexsort((key, length))
-    spans_of = np.bincount(of_span, minlength=len(first))
-    for chosen in _packed(order, key, length, spans_of, width):
-        number = np.full(len(first), -1, dtype=np.int64)
-        number[chosen] = np.arange(len(chosen))
-        mine = np.flatnonzero(number[of_span] >= 0)
-        series = number[of_span[mine]]
-        yield partial(_unit, panel, seen, extent.take(chosen), kept[mine], series, last[mine] - first[of_span[mine]])
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    in_order = np.argsort(rank[of_span], kind="stable")
+    until = np.concatenate([[0], np.cumsum(np.bincount(rank[of_span], minlength=len(order)))])
+    for low, high in _packed(key[order], length[order], until, width):
+        mine = in_order[until[low] : until[high]]
+        series = rank[of_span[mine]] - low
+        chosen = extent.take(order[low:high])
+        yield partial(_unit, panel, seen, chosen, kept[mine], series, last[mine] - first[of_span[mine]])
 
 
-def _packed(order: Int, key: Int, length: Int, spans: Int, width: int) -> Iterator[Int]:
-    """Series in groups of bounded size: of column sums, of series, of systems to solve."""
-    group: list[int] = []
-    keys: set[int] = set()
-    held = 0
-    for i in order:
-        more = 0 if int(key[i]) in keys else int(length[i]) * (width + 1)
-        full = (len(keys) + 1) * int(length[i]) * (width + 1) > CELLS if more else False
-        if group and (full or len(group) >= SERIES or held + spans[i] > 8 * SERIES):
-            yield np.array(group)
-            group, keys, held = [], set(), 0
-        group.append(int(i))
+def _packed(key: Int, length: Int, until: Int, width: int) -> Iterator[tuple[int, int]]:
+    """Bounds of groups of bounded size: of column sums, of series, and of spans, `until[i]` before series i."""
+    low, keys = 0, set[int]()
+    for i in range(len(key)):
+        cells = (len(keys) + 1) * int(length[i]) * (width + 1)
+        full = int(key[i]) not in keys and cells > CELLS
+        if i > low and (full or i - low >= SERIES or until[i + 1] - until[low] > 8 * SERIES):
+            yield low, i
+            low, keys = i, set()
         keys.add(int(key[i]))
-        held += int(spans[i])
-    if group:
-        yield np.array(group)
+    if len(key):
+        yield low, len(key)
 
 
 def _unit(panel: Panel, seen: Bool, extent: _Extent, spans: Int, series: Int, last: Int) -> Unit:

@@ -12,7 +12,7 @@ import pytest
 from prophet_backend import NAME as EXACT
 from scipy.optimize import minimize
 
-from tsforecast import Prophet, Regressor, Seasonality
+from tsforecast import Prophet, Regressor, Seasonality, backtest
 from tsforecast.errors import ConfigError, DataError, DataWarning, FitWarning, FutureError
 
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword", "ignore:'.' is deprecated")  # within prophet
@@ -369,9 +369,37 @@ def test_a_table_without_the_dates_to_come_is_refused(engine: Any) -> None:
         model.predict(90)
     (finding,) = caught.value.findings
     assert (finding.column, finding.when) == ("holiday", (dt.date(2024, 6, 2),))
-    for word in ("'fair'", "2023-06-02", "holidays=", "fit again"):
+    for word in ("'fair'", "2023-06-02", "holidays=", "fit again", "a column ended"):
         assert word in str(caught.value)
     assert "storm" not in str(caught.value)
+    ended = Prophet(holidays=FAIRS | {"ended": [False, True, None]}, engine=engine).fit(YEARS)
+    np.testing.assert_array_equal(ended.predict(90)["Prophet"][:60], model.predict(60)["Prophet"])
+
+
+OVER = {"holiday": ["x"] * 3, "ds": ["2019-05-01", "2020-05-01", "2021-05-01"]}
+LATER = one(wave(2200), start="2019-01-01")  # to 2025-01-08
+
+
+@pytest.mark.parametrize("engine", ["map", "stan"])
+def test_a_holiday_that_ended_within_the_history_stops_no_forecast(engine: Any) -> None:
+    with pytest.warns(DataWarning, match=r"'x' \(last on 2021-05-01, the next one due around 2022-05-02\).*ended"):
+        model = Prophet(holidays=OVER, engine=engine).fit(LATER)
+    told = Prophet(holidays=OVER | {"ended": [True] * 3}, engine=engine).fit(LATER)
+    np.testing.assert_array_equal(told.predict(400)["Prophet"], model.predict(400)["Prophet"])
+
+
+def test_a_holiday_that_ended_is_told_once_in_a_backtest() -> None:
+    with pytest.warns(DataWarning) as caught:
+        scores = backtest(Prophet(holidays=OVER), LATER, h=180, windows=4, step=180)
+    assert len([one for one in caught if "ended" in str(one.message)]) == 1
+    told = backtest(Prophet(holidays=OVER | {"ended": [True] * 3}), LATER, h=180, windows=4, step=180)
+    pd.testing.assert_frame_equal(told.forecasts, scores.forecasts)
+
+
+def test_rows_of_a_holiday_that_name_the_models_own_prior_are_one_prior() -> None:
+    both = OVER | {"prior_scale": [10.0, None, 10.0], "ended": [True] * 3}
+    model = Prophet(holidays=both, regressors=(Regressor("z"),)).fit(LATER.assign(z=1.0))
+    assert model.effects()["term"].tolist().count("x") == 1
 
 
 def test_a_table_with_the_dates_to_come_gives_them_the_effect() -> None:
@@ -384,17 +412,20 @@ def test_a_table_with_the_dates_to_come_gives_them_the_effect() -> None:
     effect = model.predict(90).set_index("ds")["Prophet"] - gap
     assert effect[pd.Timestamp("2024-05-31")] == pytest.approx(5, abs=0.5)
     assert (effect.drop(pd.Timestamp("2024-05-31")) == 0).all()
-    ended = FAIRS | {"holiday": [*FAIRS["holiday"], "fair"], "ds": [*FAIRS["ds"], "2030-01-01"]}
+    ended = FAIRS | {"ended": [True] * 3}
     np.testing.assert_allclose(
         Prophet(holidays=ended).fit(table).predict(90)["Prophet"][:30], without.predict(30)["Prophet"], rtol=1e-12
     )
 
 
 def test_what_came_at_odd_times_is_a_warning() -> None:
-    odd = {"holiday": ["sale"] * 3, "ds": ["2022-06-01", "2022-06-20", "2022-12-01"]}
+    odd = {"holiday": ["sale"] * 3, "ds": ["2023-02-01", "2023-02-20", "2023-10-01"]}
     model = Prophet(holidays=odd).fit(YEARS)
-    with pytest.warns(DataWarning, match=r"no dates to come are given for 'sale' \(last on 2022-12-01\)"):
-        model.predict(30)
+    with pytest.warns(DataWarning, match=r"no dates to come are given for 'sale' \(last on 2023-10-01\).* ended"):
+        model.predict(90)
+    Prophet(holidays=odd | {"ended": [True] * 3}).fit(YEARS).predict(90)
+    long_ago = odd | {"ds": ["2022-06-01", "2022-06-20", "2022-12-01"]}
+    Prophet(holidays=long_ago).fit(YEARS).predict(90)
 
 
 @pytest.mark.filterwarnings("ignore:holidays='KR' are of days")

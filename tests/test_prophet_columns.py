@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tsforecast.calendars.day_columns import DayColumns
 from tsforecast.calendars.named import country_rows, read_stamps, table_rows
 from tsforecast.errors import ConfigError
-from tsforecast.models.prophet.holidays import day_columns, holiday_parts, missing_ahead
+from tsforecast.models.prophet.holidays import Lapse, day_columns, holiday_parts, lapses
 from tsforecast.models.prophet.seasonal import fourier
 from tsforecast.panel import Float, Int
 
@@ -233,49 +233,56 @@ def test_the_table_survives_as_state() -> None:
     assert (again.names, again.component, again.mode) == (columns.names, columns.component, columns.mode)
 
 
-# Holidays that the future's part of a table lacks
-
-
-def lapses(dates: list[str], ahead: tuple[str, str], history: tuple[str, str] = ("2021-01-01", "2024-06-30")) -> Any:
-    table = {"holiday": ["fair"] * len(dates), "ds": dates}
-    return missing_ahead(built(table, days(*history)), days(*history), days(*ahead))
-
+# Holidays whose dates end
 
 YEARLY = ["2021-10-03", "2022-10-02", "2023-10-01"]
+HISTORY = days("2021-01-01", "2024-06-30")
 
 
-def test_a_yearly_holiday_without_its_next_date_is_missed() -> None:
-    (found,) = lapses(YEARLY, ("2024-07-01", "2024-12-31"))
-    assert (found.name, found.last, found.due, found.regular) == ("fair", day("2023-10-01"), day("2024-09-29"), True)
-    assert not lapses(YEARLY, ("2024-07-01", "2024-09-28")), "its day lies beyond the forecast"
-    assert not lapses([*YEARLY, "2024-09-29"], ("2024-07-01", "2024-12-31"))
-    assert not lapses([*YEARLY, "2030-01-01"], ("2024-07-01", "2024-12-31")), "the table says when it comes back"
-    assert lapses([*YEARLY, "2024-09-29"], ("2024-07-01", "2025-12-31")), "the second year is missing"
-    assert lapses([*YEARLY, "2027-10-01"], ("2024-07-01", "2028-12-31")), "a gap to come tells nothing of the usual one"
+def due(dates: list[str], **more: Any) -> tuple[Lapse, ...]:
+    return lapses(built({"holiday": ["fair"] * len(dates), "ds": dates} | more, HISTORY), int(HISTORY[-1]))
 
 
-def test_what_came_once_is_not_missed_and_what_comes_at_odd_times_is_not_regular() -> None:
-    assert not lapses(["2022-03-01"], ("2024-07-01", "2029-12-31"))
-    (odd,) = lapses(["2022-03-01", "2022-03-05", "2022-09-01"], ("2024-07-01", "2024-12-31"))
+def test_a_yearly_holiday_is_due_its_longest_gap_after_its_last_date() -> None:
+    assert due(YEARLY) == (Lapse("fair", day("2023-10-01"), day("2024-09-29"), True),)
+    assert due([*YEARLY, "2024-09-29"])[0].due == day("2024-09-29") + 364
+    # A gap to come tells nothing of the usual one.
+    assert due([*YEARLY, "2027-10-01"])[0].due == day("2027-10-01") + 364
+    assert due(YEARLY[:2])[0].due == day("2023-10-01"), "also where that has passed"
+
+
+def test_what_came_once_is_never_due_and_what_comes_at_odd_times_is_not_regular() -> None:
+    assert not due(["2022-03-01"])
+    (odd,) = due(["2022-03-01", "2022-03-05", "2022-09-01"])
     assert not odd.regular
-    (twice,) = lapses(["2022-03-01", "2022-03-08"], ("2024-07-01", "2024-12-31"))
+    (twice,) = due(["2022-03-01", "2022-03-08"])
     assert not twice.regular
-    (year,) = lapses(["2022-03-01", "2023-03-01"], ("2024-07-01", "2024-12-31"))
+    (year,) = due(["2022-03-01", "2023-03-01"])
     assert year.regular
 
 
 def test_the_days_of_a_window_are_one_occurrence() -> None:
-    history, ahead = days("2021-01-01", "2024-06-30"), days("2024-07-01", "2024-12-31")
-    table = {"holiday": ["fair"] * 3, "ds": YEARLY, "lower_window": [-2] * 3, "upper_window": [3] * 3}
-    (found,) = missing_ahead(built(table, history), history, ahead)
-    assert (found.last, found.due, found.regular) == (day("2023-10-04"), day("2024-09-27"), True)
+    found = due(YEARLY, lower_window=[-2] * 3, upper_window=[3] * 3)
+    assert found == (Lapse("fair", day("2023-10-04"), day("2024-09-27"), True),)
 
 
-def test_calendars_are_never_missed() -> None:
+@pytest.mark.parametrize("ended", [[True] * 3, [False, None, True], [0.0, np.nan, 1.0]])
+def test_what_has_ended_is_due_no_more_and_acts_as_before(ended: list[Any]) -> None:
+    table = {"holiday": ["fair"] * 3, "ds": YEARLY}
+    plain, told = built(table, HISTORY), built(pd.DataFrame(table | {"ended": ended}), HISTORY)
+    assert lapses(plain, int(HISTORY[-1]))[0].due < lapses(told, int(HISTORY[-1]))[0].due == told.last + 364
+    ahead = days("2021-01-01", "2040-12-31")
+    np.testing.assert_array_equal(told.at(ahead), plain.at(ahead))
+    again = built(table | {"ended": [False] * 3}, HISTORY)
+    assert lapses(again, int(HISTORY[-1])) == lapses(plain, int(HISTORY[-1]))
+
+
+def test_calendars_have_no_date_before_they_end() -> None:
     # Constitution Day was no holiday from 2008 to 2025: the calendar says so, nobody forgot it.
-    history, ahead = days("2000-01-01", "2008-06-30"), days("2008-07-01", "2012-12-31")
-    assert "Constitution Day" in built("KR", history).names
-    assert not missing_ahead(built(["KR", Pooled()], history), history, ahead)
+    history = days("2000-01-01", "2008-06-30")
+    columns = built(["KR", Pooled()], history)
+    assert "Constitution Day" in columns.names
+    assert all(one.due > columns.last for one in lapses(columns, int(history[-1])))
 
 
 # What cannot be read
@@ -304,6 +311,7 @@ BAD: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "a window of half days": (GOOD | {"lower_window": [0, -0.5], "upper_window": [0, 0]}, ("whole number", "-0.5")),
     "a window in words": (GOOD | {"lower_window": ["x", "y"], "upper_window": [0, 0]}, ("'x'", "row")),
+    "ended in words": (GOOD | {"ended": [True, "yes"]}, ("ended must be true or false", "'yes'", "row 1")),
     "a negative prior": (GOOD | {"prior_scale": [1.0, -1.0]}, ("prior_scale", "-1", "row 1")),
     "two priors": (
         {"holiday": ["a", "a"], "ds": GOOD["ds"], "prior_scale": [1.0, 2.0]},

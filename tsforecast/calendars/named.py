@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tsforecast import frames
 from tsforecast.errors import ConfigError, listed
 from tsforecast.frames import columns as decode
-from tsforecast.panel import Float, Int
+from tsforecast.panel import Bool, Float, Int
 
 __all__ = ["HolidayRows", "check_country", "country_rows", "read_stamps", "table_rows"]
 
@@ -21,27 +21,31 @@ _LANGUAGE = "en_US"  # one language whatever the machine's, and the one of Proph
 
 
 class HolidayRows(NamedTuple):
-    """Occurrences (r,): name, day since 1970-01-01, first and last day of the window around it, prior sd or NaN."""
+    """Occurrences (r,): name, day since 1970-01-01, first and last day of the window around it, prior sd or NaN, and
+    whether the name has no dates but those given.
+    """
 
     name: NDArray[Any]
     day: Int
     lower: Int
     upper: Int
     scale: Float
+    ended: Bool
 
     @classmethod
     def joined(cls, parts: list[HolidayRows]) -> HolidayRows:
         """The rows of several tables, one after the other."""
         none = np.empty(0, np.int64)
-        empty = cls(np.empty(0, object), none, none, none, np.empty(0))
+        empty = cls(np.empty(0, object), none, none, none, np.empty(0), np.empty(0, bool))
         return cls._make(np.concatenate(columns) for columns in zip(empty, *parts, strict=True))
 
 
 def table_rows(table: Any) -> HolidayRows:
-    """The rows of a table (or a mapping of columns) with holiday and ds, perhaps lower_window, upper_window and
-    prior_scale; ConfigError says which row cannot be read.
+    """The rows of a table (or a mapping of columns) with holiday and ds, perhaps lower_window, upper_window,
+    prior_scale and ended; ConfigError says which row cannot be read.
 
-    An empty window is the day alone, an empty prior_scale the model's own.
+    An empty window is the day alone, an empty prior_scale the model's own; where `ended` is true, no dates come after
+    those given.
     """
     frame = _frame(table)
     names = frame["holiday"].to_list()
@@ -61,7 +65,7 @@ def table_rows(table: Any) -> HolidayRows:
     day = stamps.astype("datetime64[D]").astype(np.int64)
     labels = np.empty(len(names), object)
     labels[:] = names
-    return HolidayRows(labels, day, lower, upper, scale)
+    return HolidayRows(labels, day, lower, upper, scale, _ended(frame))
 
 
 def _frame(table: Any) -> Any:
@@ -103,6 +107,17 @@ def _windows(frame: Any) -> tuple[Int, Int]:
                 f"holidays: {name} must be a whole number of days, {bound}; got {offset[wrong[0]]:g} in {_rows(wrong)}"
             )
     return np.nan_to_num(lower).astype(np.int64), np.nan_to_num(upper).astype(np.int64)
+
+
+def _ended(frame: Any) -> Bool:
+    if "ended" not in frame.columns:
+        return np.zeros(len(frame), dtype=bool)
+    cells = frame["ended"].to_list()
+    empty = [cell is None or cell != cell for cell in cells]
+    wrong = [row for row, cell in enumerate(cells) if not (empty[row] or cell in (True, False))]
+    if wrong:
+        raise ConfigError(f"holidays: ended must be true or false, got {cells[wrong[0]]!r} in {_rows(wrong)}")
+    return np.array([not none and bool(cell) for none, cell in zip(empty, cells, strict=True)], dtype=bool)
 
 
 def _numbers(frame: Any, name: str) -> Float:
@@ -191,4 +206,4 @@ def country_rows(word: str, first_year: int, last_year: int) -> tuple[HolidayRow
     labels = np.array([name for name, _ in rows], dtype=object)
     days = np.array([day for _, day in rows], dtype="datetime64[D]").astype(np.int64)
     none = np.zeros(len(rows), dtype=np.int64)
-    return HolidayRows(labels, days, none, none, np.full(len(rows), np.nan)), last
+    return HolidayRows(labels, days, none, none, np.full(len(rows), np.nan), none > 0), last

@@ -40,6 +40,7 @@ class Arguments(Protocol):
     holidays: Any
     seasonality_mode: Any
     holidays_mode: Any
+    holidays_prior_scale: Any
     interval_width: Any
     mcmc_samples: Any
     uncertainty_samples: Any
@@ -148,6 +149,9 @@ def _check_changepoints(changepoints: Any) -> None:
     if isinstance(changepoints, str) or not hasattr(changepoints, "__iter__"):
         hint = f"; write changepoints=[{changepoints!r}]" if isinstance(changepoints, str) else ""
         raise ConfigError(f"changepoints must be a list of dates, got {changepoints!r}{hint}")
+    nested = [one for one in changepoints if isinstance(one, list | tuple | dict | set)]
+    if nested:
+        raise ConfigError(f"changepoints must hold dates such as '2020-01-25', got {nested[0]!r}")
     read_stamps(changepoints, "changepoints")
 
 

@@ -17,7 +17,7 @@ from tsforecast.calendars.rhythm import Rhythm
 from tsforecast.errors import SHOWN, ConfigError, DataError, DataWarning, Finding, FutureError, listed
 from tsforecast.frames.columns import spelled
 from tsforecast.models.prophet.arguments import Arguments, check_arguments, check_names
-from tsforecast.models.prophet.holidays import Lapse, day_columns, holiday_parts, is_table, missing_ahead
+from tsforecast.models.prophet.holidays import Lapse, day_columns, holiday_parts, is_table, lapses
 from tsforecast.panel import Bool, Float, Int, Panel
 
 __all__ = [
@@ -85,6 +85,7 @@ def check_data(model: Arguments, panel: Panel) -> None:
         _check_rows(model, panel)
     _check_holiday_names(model, panel)
     _check_holiday_rows(model, panel)
+    _check_ended(model, panel)
     if model.changepoints is not None:
         check_changepoints(read_stamps(model.changepoints, "changepoints"), panel, model.on_error)
 
@@ -114,9 +115,36 @@ def _check_holiday_names(model: Arguments, panel: Panel) -> None:
     columns = [*(term.name for term in model.regressors), *model.known]
     if model.holidays is None or not len(panel.grid) or not (seasonal or columns):
         return
-    first, last = panel.grid[[0, -1]].astype("datetime64[D]").astype(np.int64).tolist()
-    days = day_columns(model.holidays, first_day=first, last_day=last, prior_scale=1.0, mode="additive", covers=last)
+    first, last = _span(panel)
+    scale = model.holidays_prior_scale
+    days = day_columns(model.holidays, first_day=first, last_day=last, prior_scale=scale, mode="additive", covers=last)
     check_names(days.component, seasonal, columns)
+
+
+def _span(panel: Panel) -> tuple[int, int]:
+    first, last = panel.grid[[0, -1]].astype("datetime64[D]").astype(np.int64).tolist()
+    return first, last
+
+
+def _check_ended(model: Arguments, panel: Panel) -> None:
+    """DataWarning for holidays of tables that came at even intervals and then, within the history, no more."""
+    tables = [part for part in holiday_parts(model.holidays) if is_table(part)]
+    if not tables or not len(panel.grid):
+        return
+    first, last = _span(panel)
+    days = day_columns(tables, first_day=first, last_day=last, prior_scale=model.holidays_prior_scale, mode="additive")
+    ended = [
+        f"{one.name!r} (last on {_day(one.last)}, the next one due around {_day(one.due)})"
+        for one in lapses(days, last)
+        if one.regular and one.due <= last
+    ]
+    if ended:
+        warnings.warn(
+            f"holidays: {listed(ended)} are taken as ended, for the history goes on without them. Add the dates that "
+            "lack; a column ended in the table, true, says that there are none",
+            DataWarning,
+            stacklevel=2,
+        )
 
 
 def _check_holiday_rows(model: Arguments, panel: Panel) -> None:
@@ -167,8 +195,8 @@ def _days(model: Fitted, panel: Panel) -> DayColumns | None:
     tables = [part for part in holiday_parts(model.holidays) if is_table(part)]
     if not tables:
         return None
-    last = int(panel.grid[-1].astype("datetime64[D]").astype(np.int64))
-    return day_columns(tables, first_day=-_LONG, last_day=last, prior_scale=1.0, mode="additive")
+    scale = model.holidays_prior_scale
+    return day_columns(tables, first_day=-_LONG, last_day=_span(panel)[1], prior_scale=scale, mode="additive")
 
 
 def _wrong(model: Arguments, cells: _Cells, lowest: Float) -> Iterator[Finding]:
@@ -248,30 +276,35 @@ def check_ahead(columns: DayColumns, history: NDArray[Any], times: NDArray[Any])
 
     A table that ends before a holiday's usual next date would give that day no effect, and the forecast would look
     like any other: an error for what comes at even intervals. What comes at odd ones may really not come, so that is a
-    DataWarning.
+    DataWarning. What was due within the history has ended.
     """
     ahead = times.astype("datetime64[D]").astype(np.int64).reshape(-1)
     if int(ahead.max()) > columns.last:
-        end = np.datetime64(columns.last, "D")
+        end = _day(columns.last)
         raise FutureError(f"the holidays of the model are known until {end}; forecast fewer steps, or fit it again")
-    seen = history.astype("datetime64[D]").astype(np.int64)
-    lapses = missing_ahead(columns, seen, ahead)
-    findings = [_lapsed(lapse) for lapse in lapses if lapse.regular]
+    seen = int(history.max().astype("datetime64[D]").astype(np.int64))
+    missed = [one for one in lapses(columns, seen) if seen < one.due <= int(ahead.max())]
+    findings = [_lapsed(one) for one in missed if one.regular]
     if findings:
         raise FutureError("the table of holidays ends before the forecast does", findings)
-    odd = [f"{lapse.name!r} (last on {np.datetime64(lapse.last, 'D')})" for lapse in lapses]
+    odd = [f"{one.name!r} (last on {_day(one.last)})" for one in missed]
     if odd:
         warnings.warn(
-            f"holidays: no dates to come are given for {listed(odd)}; the forecast counts on none",
+            f"holidays: no dates to come are given for {listed(odd)}; the forecast counts on none. A column ended in "
+            "the table, true, says that none come",
             DataWarning,
             stacklevel=2,
         )
 
 
+def _day(number: int) -> np.datetime64:
+    return np.datetime64(number, "D")
+
+
 def _lapsed(lapse: Lapse) -> Finding:
-    last, due = (spelled(np.array([day], "datetime64[D]"))[0] for day in (lapse.last, lapse.due))
+    last, due = (_day(number).item() for number in (lapse.last, lapse.due))
     return Finding(
         "TSF-FUTURE", f"holiday {lapse.name!r} has no date to come", column="holiday", when=(due,),
         found=f"{last} as the last one", expected=f"one around {due}",
-        fix="Add its coming dates to holidays= and fit again; if it has ended, one date beyond the forecast says so",
+        fix="Add its coming dates to holidays= and fit again; if none come, a column ended in the table, true, says so",
     )  # fmt: skip

@@ -13,7 +13,7 @@ from tsforecast.calendars.named import HolidayRows, country_rows, table_rows
 from tsforecast.errors import ConfigError, listed
 from tsforecast.panel import Float, Int
 
-__all__ = ["Lapse", "day_columns", "holiday_parts", "is_table", "missing_ahead"]
+__all__ = ["Lapse", "day_columns", "holiday_parts", "is_table", "lapses"]
 
 _YEARS_AHEAD = 30  # that a fitted model knows the holidays of
 _REGULAR = 1.25  # longest gap over shortest: a month has 28 to 31 days, a lunar year 354 to 384
@@ -21,7 +21,7 @@ _YEAR = (330, 400)  # days, where there is one gap alone
 
 
 class Lapse(NamedTuple):
-    """A holiday that recurred in the history and that the table no longer has: days since 1970-01-01.
+    """A holiday that recurred in the history and the day from which the table lacks it: days since 1970-01-01.
 
     `due` is the last occurrence and the longest gap between two; `regular` where all gaps are about as long.
     """
@@ -80,8 +80,8 @@ def day_columns(
     public = HolidayRows.joined(_told_apart(countries, end))
     rows = HolidayRows.joined([public, *tables])
     named = _occurring(_named(rows, (first_day, end), prior_scale), first_day, last_day)
-    calendars = set(public.name.tolist())
-    steady = [i for i, name in enumerate(named.component) if name in calendars]
+    complete = {*public.name.tolist(), *rows.name[rows.ended].tolist()}
+    steady = [i for i, name in enumerate(named.component) if name in complete]
     out = DayColumns.joined([_known_until(named, steady), *(_known_until(p, range(len(p.names))) for p in parts)])
     twice = sorted({name for name in out.names if out.names.count(name) > 1})
     if twice:
@@ -157,7 +157,7 @@ def _scales(rows: HolidayRows, names: NDArray[Any], of: Int, prior_scale: float)
 
 
 def _known_until(columns: DayColumns, which: Sequence[int]) -> DayColumns:
-    """With an entry of 0 on the last day in each of `which`: a calendar, unlike a table, knows all days until then."""
+    """With an entry of 0 on the last day in each of `which`: all days until then are known."""
     more = np.asarray(which, dtype=np.int64)
     return DayColumns(
         day=np.concatenate([columns.day, np.full(len(more), columns.last)]),
@@ -172,27 +172,20 @@ def _known_until(columns: DayColumns, which: Sequence[int]) -> DayColumns:
     )
 
 
-def missing_ahead(columns: DayColumns, history_days: Int, future_days: Int) -> tuple[Lapse, ...]:
-    """Holidays of tables that recurred in the history and whose dates end before the forecast does.
+def lapses(columns: DayColumns, last_day: int) -> tuple[Lapse, ...]:
+    """Holidays of tables that recurred in a history up to `last_day`, and when each is due after the table's last date.
 
-    A name that occurred once, as a lockdown, is none. Neither is one with a date on or after the last of
-    `future_days`, nor one whose next date may lie farther ahead: the longest gap between two occurrences counts.
+    A name that occurred once, as a lockdown, is none. The longest gap between two occurrences counts.
     """
-    if not len(history_days) or not len(future_days):
-        return ()
-    seen, horizon = int(history_days.max()), int(future_days.max())
     component = np.array(columns.component, dtype=object)[columns.column]
-    lapses = []
+    found = []
     for name in dict.fromkeys(columns.component):
         days = np.unique(columns.day[component == name])
         begins = days[np.diff(days, prepend=days[0] - 2) > 1]  # of each run of days: a window is one occurrence
-        gaps = np.diff(begins[begins <= seen])
-        if not len(gaps):
-            continue
-        due = int(begins[-1] + gaps.max())
-        if due <= horizon:
-            lapses.append(Lapse(str(name), int(days[-1]), due, _regular(gaps)))
-    return tuple(lapses)
+        gaps = np.diff(begins[begins <= last_day])
+        if len(gaps):
+            found.append(Lapse(str(name), int(days[-1]), int(begins[-1] + gaps.max()), _regular(gaps)))
+    return tuple(found)
 
 
 def _regular(gaps: Int) -> bool:

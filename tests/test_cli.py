@@ -65,7 +65,12 @@ def test_init_writes_a_job_that_runs(folder: Path, capsys: pytest.CaptureFixture
     code, out, err = called(capsys, "run", "job.toml")
     assert code == 0
     assert all(word in out for word in ("Leaderboard", "AR", "SeasonalNaive", "out/report.html"))
-    assert [line.split("  ")[0] for line in err.splitlines()][:3] == ["read", "check", "backtest"]
+    assert [line.split("  ")[0] for line in err.splitlines()][:4] == [
+        "read",
+        "check",
+        "backtest AR",
+        "backtest SeasonalNaive",
+    ]
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
         "backtest.parquet", "forecasts.parquet", "report.html", "status.parquet",
     ]  # fmt: skip

@@ -17,20 +17,25 @@ from hypothesis import strategies as st
 from tsforecast import (
     ConfigError,
     DataError,
+    FutureError,
     KoreanHolidays,
     Prophet,
     Regressor,
     Seasonality,
     SeasonalNaive,
+    WindowMean,
+    backtest,
     datasets,
+    registry,
 )
 from tsforecast.jobs import Exit, Job, backtest_job, check_job, load_job, run_job
-from tsforecast.jobs.config import parse_job
+from tsforecast.jobs.config import job_of, parse_job
 from tsforecast.jobs.derive import derived
 from tsforecast.jobs.keys import line_of
 from tsforecast.jobs.lock import HeldError, alone
 from tsforecast.jobs.sinks import write_table
 from tsforecast.jobs.sources import read
+from tsforecast.reporting import standing
 
 ROOT = Path(__file__).parents[1]
 BASE = 'horizon = 3\n[data]\nsource = "csv:x"\n'
@@ -81,6 +86,13 @@ def ran(folder: Path, data: pd.DataFrame, text: str = SMALL) -> tuple:
         (P + 'seasonalities = ["m"]', "'seasonalities': it holds tables such as { name ="),
         (P + 'seasonalities = [{ name = "m" }]', "'seasonalities': Seasonality needs period, fourier_order"),
         (P + 'holidays = { type = "KoreanHoliday" }', "'holidays': no type 'KoreanHoliday' here"),
+        (P + 'growth = "logstic"', "line 6: [models.P] growth must be 'linear' or 'logistic' or 'flat', got 'logstic'"),
+        (P + 'known = ["a"]\nregressors = ["a"]', "[models.P] 'a' is named twice in known and regressors"),
+        (P + 'weekly_seasonality = 3\nseasonalities = [{ name = "weekly", period = 7, fourier_order = 2 }]',
+         "line 6: [models.P] seasonality 'weekly' and weekly_seasonality=3"),
+        (P.replace("[models", 'past = ["a"]\n[models'), "line 4: [models.P] past=('a',) cannot be used"),
+        (BASE + '[models.A]\ntype = "AR"\nlower = 3\nupper = 2', "line 6: [models.A] lower=3 is above upper=2"),
+        (BASE + 'future_source = "csv:x"', "line 4: unknown key 'data.future_source'; did you mean 'known_source'?"),
         (BASE + '[run]\nchunk = 10', "line 5: run.chunk (splitting a job into chunks) is not"),
         (BASE + '[run]\ntimeout_s = 10', "line 5: run.timeout_s"),
         (BASE + '[run]\nrefit_every = "7D"', "line 5: run.refit_every"),
@@ -127,6 +139,24 @@ def test_a_letter_too_many_is_found_on_its_line(data: st.DataObject) -> None:
         parse_job(text)
     told = [row for row in str(caught.value).splitlines() if "unknown key" in row]
     assert told == [f"job.toml: line {line}: unknown key '{part}.{wrong}'; did you mean {key!r}?"]
+
+
+ODD = ("", "no such word", "2024-13-45", -1, 0, 1.5, 10**30, True, [], [1, "a"], [[]], ["a", "a"], {}, {"a": 1},
+       {"type": 3}, [{"name": 1}], float("inf"), tomllib.loads("a = 2024-01-01")["a"])  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", registry.FORECASTERS)
+def test_no_value_of_any_argument_is_more_than_refused(kind: str) -> None:
+    raw = {"horizon": 3, "data": {"source": "csv:x"}}
+    refused = []
+    for name in [*registry.find(kind)().get_params(deep=False), "known"]:
+        for value in ODD:
+            try:
+                job_of(raw | {"models": {"M": {"type": kind, name: value}}})
+            except ConfigError as cause:
+                refused.append(str(cause))
+    assert len(refused) > 20
+    assert all("[models.M]" in said for said in refused)
 
 
 def test_line_of_finds_every_key_of_the_template() -> None:
@@ -381,6 +411,75 @@ def test_job_says_all_that_prophet_can_be_told(tmp_path: Path) -> None:
     written = pd.read_parquet(out / "forecasts.parquet")
     np.testing.assert_allclose(written[["P", "P-lo-80", "P-hi-80"]], expected.iloc[:, 2:5], rtol=1e-9)
     assert "cap" in model.known_columns
+
+
+def test_columns_ahead_without_a_place_are_told_before_anything_is_read(tmp_path: Path) -> None:
+    text = PROPHET.replace("as_of = 2024-06-30\n", "")
+    with pytest.raises(ConfigError) as caught:
+        run_job(parse_job(text.replace("sales.csv", "nowhere.csv")), tmp_path)
+    said = str(caught.value).splitlines()
+    assert said[0].startswith("[models.P] needs promo, price, open, cap for the 14 rows to come")
+    assert said[1].startswith("[models.L] needs promo for the 14 rows to come")
+    assert all('[data] known_source = "csv:FILE"' in line for line in said[:2])
+    assert said[2] == "nothing was run"
+    # What needs no column ahead asks for none.
+    with pytest.raises(ConfigError, match="no file at"):
+        run_job(parse_job(text.partition("[models.P]")[0].replace("sales.csv", "nowhere.csv") + SEASON), tmp_path)
+
+
+SEASON = '[models.S]\ntype = "SeasonalNaive"\n'
+
+
+def test_columns_ahead_that_lack_values_are_told_before_the_backtest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("tsforecast.jobs.run.backtest", run)
+    data = sales(2, 90).assign(promo=0, cap=500.0)
+    ahead = sales(2, 104).groupby("unique_id").tail(14).assign(promo=1, cap=500.0)
+    models = '[models.P]\ntype = "Prophet"\ngrowth = "logistic"\n[models.A]\ntype = "AR"\n'
+    text = (
+        BASE.replace("= 3", "= 14").replace("csv:x", "csv:sales.csv")
+        + 'known = ["promo"]\nknown_source = "ahead.csv"\n'
+    )
+    ahead.to_csv(tmp_path / "ahead.csv", index=False)
+    with pytest.raises(AssertionError):
+        ran(tmp_path, data, text + models)
+    ahead.assign(cap=ahead["cap"].where(ahead["ds"] != "2024-04-02")).to_csv(tmp_path / "ahead.csv", index=False)
+    with pytest.raises(FutureError, match=r"\[models.P\] .*lacks 2 values.*'cap'.*known_source must hold") as caught:
+        ran(tmp_path, data, text + models)
+    assert "missing_future" not in str(caught.value)
+    ahead.iloc[:-1].to_csv(tmp_path / "ahead.csv", index=False)
+    with pytest.raises(FutureError, match=r"\[models.P\] .*lacks 1 rows: \(001, 2024-04-13"):
+        ran(tmp_path, data, text + models)
+    with pytest.raises(ConfigError, match=r"(?s)\[models.P\] needs promo, cap.*no row.*later than as_of = 2024-12-31"):
+        ran(tmp_path, data, "as_of = 2024-12-31\n" + text.replace('known_source = "ahead.csv"\n', "") + models)
+
+
+def test_an_error_of_one_model_names_it(tmp_path: Path) -> None:
+    models = SMALL.replace("[backtest]", '[models.Lags]\ntype = "AR"\nlags = "x"\n[backtest]')
+    with pytest.raises(ConfigError, match=r"^\[models.Lags\] lags must be"):
+        ran(tmp_path, sales(), models)
+    with pytest.raises(ConfigError, match=r"^\[models.Lags\] lags must be"):
+        ran(tmp_path, sales(), models.replace("windows = 2", "windows = 0"))
+    # What no model could do is no fault of the first one.
+    with pytest.raises(ConfigError, match=r"^20 windows of h=7"):
+        ran(tmp_path, sales(), models.replace("windows = 2", "windows = 20"))
+
+
+def test_backtest_of_a_job_is_that_of_the_library(tmp_path: Path) -> None:
+    models = SMALL.replace("[backtest]", '[models.Mean]\ntype = "WindowMean"\non_error = "raise"\n[backtest]\nstep = 3')
+    outcome, _ = ran(tmp_path, sales(), models)
+    shared = {"on_error": "fallback", "fallback": SeasonalNaive()}
+    pair = [SeasonalNaive(alias="Season", **shared), WindowMean(alias="Mean")]
+    expected = backtest(
+        pair, pd.read_csv(tmp_path / "sales.csv", dtype={"unique_id": str}), h=7, windows=2, step=3, levels=(80, 95)
+    )
+    pd.testing.assert_frame_equal(outcome.backtest.forecasts, expected.forecasts, check_dtype=False)
+    board, asked = standing(outcome.backtest), standing(expected)
+    pd.testing.assert_frame_equal(board.drop(columns="seconds"), asked.drop(columns="seconds"))
 
 
 def test_mask_leaves_rows_out_of_the_fit(tmp_path: Path) -> None:

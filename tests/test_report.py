@@ -55,7 +55,8 @@ def hostile_page() -> str:
     cells = grid(pd.DataFrame({HOSTILE: [HOSTILE], "n": [1]}))
     return render(
         Page(title=HOSTILE, subtitle=HOSTILE, banner=HOSTILE, tiles=(Tile("series", HOSTILE),), leaderboard=cells,
-             leaderboard_note=HOSTILE, by_horizon=one, series=(one,), checked=True, findings=cells, statuses=cells, footer=(HOSTILE,))
+             leaderboard_note=HOSTILE, by_horizon=one, series=(one,), checked=True, findings=cells, statuses=cells,
+             footer=(HOSTILE,))
     )  # fmt: skip
 
 

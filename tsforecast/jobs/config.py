@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,10 +72,9 @@ def _unusable(job: Job, text: str) -> list[str]:
     problems = []
     for alias, keys in job.models.items():
         try:
-            make(alias, keys, job)
+            make(alias, keys, job)._validate(job.horizon)
         except ConfigError as cause:
-            named = next((key for key in keys.parameters if repr(key) in str(cause)), "type")
-            problems.append(f"{_place(text, ('models', alias, named))}[models.{alias}] {cause}")
+            problems.append(f"{_place(text, _blamed(str(cause), alias, job))}[models.{alias}] {cause}")
     for code, policy in job.policies.items():
         try:
             resolved({code: policy})
@@ -85,6 +85,14 @@ def _unusable(job: Job, text: str) -> list[str]:
         place = _place(text, ("backtest", "baseline"))
         problems.append(f"{place}no model {baseline!r}{nearest(baseline, job.models or DEFAULTS)}")
     return problems
+
+
+def _blamed(message: str, alias: str, job: Job) -> tuple[str, ...]:
+    """Path of the key that a message about a model speaks of first: one of its own, or one given to all models."""
+    own = job.models[alias].parameters
+    paths = {name: ("data", name) for name in ("past", "known")} | {name: ("models", alias, name) for name in own}
+    spoken = {name: found.start() for name in paths if (found := re.search(rf"\b{re.escape(name)}\b", message))}
+    return paths[min(spoken, key=lambda name: spoken[name])] if spoken else ("models", alias, "type")
 
 
 def _listed(problems: Sequence[str], name: str) -> str:

@@ -13,7 +13,7 @@ from tsforecast import registry
 from tsforecast.errors import DataError
 from tsforecast.forecaster import Forecaster
 from tsforecast.jobs.inputs import Inputs
-from tsforecast.jobs.models import policies_of
+from tsforecast.jobs.models import blamed, policies_of
 from tsforecast.jobs.progress import Progress
 from tsforecast.jobs.schema import Job
 from tsforecast.panel import Panel
@@ -46,10 +46,11 @@ def forecast_all(
     tables = []
     for model in models:
         progress.start(f"forecast {model.name}")
-        model.fit(panel, h=job.horizon)
-        table = model.predict(
-            job.horizon, future=inputs.future if model.known_columns else None, levels=tuple(job.levels)
-        )
+        with blamed(model.name):
+            model.fit(panel, h=job.horizon)
+            table = model.predict(
+                job.horizon, future=inputs.future if model.known_columns else None, levels=tuple(job.levels)
+            )
         if "status" in table:
             table = table.rename(columns={"status": "status" if model.name == main else f"{model.name}-status"})
         tables.append(table)

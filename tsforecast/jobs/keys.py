@@ -10,6 +10,7 @@ __all__ = ["line_of", "nearest"]
 
 _HEADER = re.compile(r"^\s*\[{1,2}\s*(?P<path>[^\[\]]+?)\s*\]{1,2}\s*(#.*)?$")
 _KEY = re.compile(r"^\s*(?P<path>[\w\-.\"' ]+?)\s*=")
+_OTHER_WORDS = {"future": "known_source", "future_source": "known_source", "h": "horizon", "regressors": "known"}
 
 
 def _parts(dotted: str) -> tuple[str, ...]:
@@ -40,6 +41,9 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
 def nearest(word: str, choices: Iterable[str]) -> str:
     """' (did you mean 'horizon'?)', or the choices where none is near, or ''."""
     known = {choice.lower(): choice for choice in sorted(choices)}
+    other = _OTHER_WORDS.get(word)
+    if other in known:
+        return f"; did you mean {other!r}?"
     near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     if near:
         return f"; did you mean {known[near[0]]!r}?"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from tsforecast import registry
-from tsforecast.errors import ConfigError
+from tsforecast.errors import ConfigError, TsforecastError
 from tsforecast.findings import POLICIES
 from tsforecast.forecaster import Forecaster
 from tsforecast.jobs.schema import Job, ModelKeys
 
-__all__ = ["make", "models_of", "policies_of"]
+__all__ = ["blamed", "make", "models_of", "policies_of"]
 
 _TERMS = {
     "regressors": ("Regressor", '{ name = "promo" }'),
@@ -29,6 +30,16 @@ def models_of(job: Job) -> list[Forecaster]:
     if not any(model.complexity == 0 for model in models) and "SeasonalNaive" not in {m.name for m in models}:
         models.append(make("SeasonalNaive", DEFAULTS["SeasonalNaive"], job))
     return models
+
+
+@contextmanager
+def blamed(alias: str) -> Iterator[None]:
+    """Errors of ours within the block begin with the table of the job file that names the model."""
+    try:
+        yield
+    except TsforecastError as cause:
+        cause.args = (f"[models.{alias}] {cause}", *cause.args[1:])
+        raise
 
 
 def make(alias: str, keys: ModelKeys, job: Job) -> Forecaster:

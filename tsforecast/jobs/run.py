@@ -16,17 +16,19 @@ from tsforecast.evaluation import Backtest, backtest
 from tsforecast.findings import check
 from tsforecast.findings.policies import resolved
 from tsforecast.forecaster import Forecaster
+from tsforecast.jobs.ahead import check_future, check_sources
 from tsforecast.jobs.clean import clean_table
 from tsforecast.jobs.exits import Exit
 from tsforecast.jobs.forecasts import Forecasts, forecast_all
 from tsforecast.jobs.inputs import Inputs, gather
 from tsforecast.jobs.lock import alone
-from tsforecast.jobs.models import models_of, policies_of
+from tsforecast.jobs.models import blamed, models_of, policies_of
 from tsforecast.jobs.progress import QUIET, Progress
 from tsforecast.jobs.schema import Job
 from tsforecast.jobs.sinks import target, write_table
 from tsforecast.panel import Panel
 from tsforecast.reporting import report, standing
+from tsforecast.rolling import origins
 
 __all__ = ["Outcome", "backtest_job", "check_job", "run_job"]
 
@@ -70,8 +72,10 @@ def _run(job: Job, base: Path, progress: Progress) -> Outcome:
     began = perf_counter()
     with _heard() as said:
         models = models_of(job)
-        progress.plan(3 + bool(job.backtest.windows) + len(models))
+        progress.plan(3 + len(models) * (1 + bool(job.backtest.windows)))
+        check_sources(job, models)
         inputs, findings, panel = _opened(job, base, progress)
+        check_future(job, models, panel, inputs.future)
         result = _backtest(job, models, panel, progress) if job.backtest.windows else None
         board = None if result is None else standing(result, job.backtest.metric, job.backtest.baseline)
         main = _main(board, models)
@@ -109,10 +113,11 @@ def backtest_job(job: Job, base: Path, *, progress: Progress = QUIET) -> Outcome
     began = perf_counter()
     if not job.backtest.windows:
         raise ConfigError("backtest.windows = 0 leaves nothing to compare; give at least 1")
-    progress.plan(4)
     with _heard() as said:
+        models = models_of(job)
+        progress.plan(3 + len(models))
         _, findings, panel = _opened(job, base, progress)
-        result = _backtest(job, models_of(job), panel, progress)
+        result = _backtest(job, models, panel, progress)
     outcome = Outcome(
         exit=Exit.FINDINGS if _serious(findings) else Exit.OK,
         findings=findings,
@@ -189,21 +194,34 @@ def _checked(job: Job, inputs: Inputs) -> pd.DataFrame:
 
 
 def _backtest(job: Job, models: list[Forecaster], panel: Panel, progress: Progress) -> Backtest:
+    """The backtest of all models, a step of the progress each."""
     keys = job.backtest
-    progress.start("backtest")
-    result = backtest(
-        models,
-        panel,
-        h=job.horizon,
-        windows=keys.windows,
-        step=keys.step,
-        gap=keys.gap,
-        refit=keys.refit,
-        input_size=keys.input_size,
-        levels=tuple(job.levels),
+    # What cannot work for any model is no fault of the first.
+    origins(panel, h=job.horizon, windows=keys.windows, step=keys.step, gap=keys.gap)
+    parts = []
+    for model in models:
+        progress.start(f"backtest {model.name}")
+        with blamed(model.name):
+            part = backtest(
+                model,
+                panel,
+                h=job.horizon,
+                windows=keys.windows,
+                step=keys.step,
+                gap=keys.gap,
+                refit=keys.refit,
+                input_size=keys.input_size,
+                levels=tuple(job.levels),
+            )
+        parts.append(part)
+        progress.done(f"{keys.windows} windows")
+    return replace(
+        parts[0],
+        models=tuple(model.name for model in models),
+        rolled=tuple(part.rolled[0] for part in parts),
+        complexity=tuple(model.complexity for model in models),
+        reports_status=tuple(part.reports_status[0] for part in parts),
     )
-    progress.done(f"{len(models)} models, {keys.windows} windows")
-    return result
 
 
 def _main(board: pd.DataFrame | None, models: list[Forecaster]) -> str:

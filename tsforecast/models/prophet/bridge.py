@@ -19,10 +19,10 @@ from tsforecast.models.prophet.forecasting import Ahead
 from tsforecast.models.prophet.holidays import holiday_parts, is_table
 from tsforecast.models.prophet.terms import Regressor, Seasonality
 from tsforecast.panel import Float, Panel
+from tsforecast.rolling import State
 
 __all__ = ["fit", "forecast", "joined", "pooled_parts", "run"]
 
-State = dict[str, Any]
 SAME = (
     "growth", "changepoints", "n_changepoints", "changepoint_range", "yearly_seasonality", "weekly_seasonality",
     "daily_seasonality", "seasonality_mode", "seasonality_prior_scale", "holidays_prior_scale",

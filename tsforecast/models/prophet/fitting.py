@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -13,11 +12,11 @@ from tsforecast.models.prophet.scaling import Calendar, Scaled, scaled
 from tsforecast.models.prophet.settings import Settings
 from tsforecast.models.prophet.spans import Found, additive_mode, general_mode
 from tsforecast.panel import Float, Int, Panel
+from tsforecast.rolling import State
 from tsforecast.windows.blocks import side_by_side
 
 __all__ = ["fit", "joined"]
 
-State = dict[str, Any]
 STILL = 1e-9
 """Noise of a constant series, as in Prophet."""
 

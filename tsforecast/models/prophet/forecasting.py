@@ -17,6 +17,7 @@ from tsforecast.models.prophet import uncertainty
 from tsforecast.models.prophet.features import Features
 from tsforecast.models.prophet.layout import DAY
 from tsforecast.panel import Bool, Float, Int
+from tsforecast.rolling import State
 
 __all__ = [
     "Ahead",
@@ -31,7 +32,6 @@ __all__ = [
     "trend",
 ]
 
-State = dict[str, Any]
 CELLS = 2_000_000
 """Column values held at once."""
 

@@ -347,7 +347,7 @@ class Prophet(Forecaster):
             columns = [name] if labels is None else [f"{name}={label}" for label in labels]
             out += [Regressor(column, term.prior_scale, term.standardize, term.mode) for column in columns]
         others = {TIME, "cap", "floor", *(r.name for r in out), *(s.condition_name for s in self.seasonalities)}
-        out += [Regressor(name, standardize=False) for name in panel.column_names if name not in others]
+        out += [Regressor(name) for name in panel.column_names if name not in others]
         return out
 
     def _settings(self, features: Features, panel: Panel) -> Settings:

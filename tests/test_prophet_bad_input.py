@@ -123,7 +123,7 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("'x'", "a seasonality and a condition"),
     ),
     "an unknown country": ({"holidays": "Korea"}, ("no country 'Korea'", "KR")),
-    "a country's other name": ({"holidays": ["SouthKorea"]}, ("did you mean 'KR'?",)),
+    "a country's other name": ({"holidays": ["SouthKorea"]}, ("(did you mean KR?); there are",)),
     "a holiday called as a regressor": (
         {"holidays": FAIR, "regressors": (Regressor("fair"),)},
         ("'fair'", "a column of the data", "rename"),

@@ -291,11 +291,18 @@ GOOD = {"holiday": ["a", "b"], "ds": ["2024-01-01", "2024-02-01"]}
 BAD: dict[str, tuple[Any, tuple[str, ...]]] = {
     "a number": (5, ("holidays must be a country code", "5")),
     "an unknown country": ("XX", ("no country 'XX'", "two letters")),
-    "a country's other name": ("KOR", ("did you mean 'KR'",)),
-    "a country in words": ("SouthKorea", ("did you mean 'KR'",)),
-    "lower case": ("kr", ("did you mean 'KR'",)),
-    "an unknown region": ("US-CAL", ("did you mean 'US-CA'",)),
-    "an exchange": ("NYSE", ("no country 'NYSE'",)),
+    "a country's other name": ("KOR", ("(did you mean KR?); there are",)),
+    "a country in words": ("SouthKorea", ("(did you mean KR?); there are",)),
+    "lower case": ("kr", ("(did you mean KR?); there are",)),
+    "an unknown region": (
+        "US-CAL",
+        (
+            "(did you mean US-CA",
+            "?); there are AK,",
+        ),
+    ),
+    "an exchange": ("NYSE", ("no country 'NYSE'; there are",)),
+    "a country without regions": ("AF-X", ("AF has no region 'X'; there are none",)),
     "no dates": ({"holiday": ["a"]}, ("ds is not there",)),
     "columns of two lengths": ({"holiday": ["a"], "ds": ["2024-01-01", "2024-01-02"]}, ("do not make a table",)),
     "no name": (GOOD | {"holiday": ["a", None]}, ("row 1", "'holiday'")),

@@ -17,7 +17,17 @@ from tsforecast.panel import Bool, Int
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Holidays", "around", "coverage", "holiday_table", "is_holiday_word", "look_up", "near_calendars", "weekend"]
+__all__ = [
+    "Holidays",
+    "around",
+    "coverage",
+    "holiday_table",
+    "is_holiday_word",
+    "look_up",
+    "meant",
+    "near_calendars",
+    "weekend",
+]
 
 # What the exchange's own rules close, known long before. Storms, mourning, blackouts and the Wednesdays of
 # 1968 were not known when a forecast would have been made, so they are left out.
@@ -153,8 +163,8 @@ def near_calendars(word: str) -> list[str]:
     from holidays.registry import COUNTRIES
 
     country, _, region = word.upper().partition("-")
-    regions = holidays.list_supported_countries().get(country, ()) if len(country) == 2 else ()
-    if region and regions:
+    regions = holidays.list_supported_countries().get(country) if len(country) == 2 else None
+    if region and regions is not None:
         return [f"{country}-{match}" for match in get_close_matches(region, regions, 3)]
     named = {"nyse": "NYSE"}
     for names in COUNTRIES.values():
@@ -166,9 +176,14 @@ def near_calendars(word: str) -> list[str]:
     return list(dict.fromkeys(named[match] for match in get_close_matches(given, named, 3)))
 
 
+def meant(words: Iterable[str]) -> str:
+    """Words that an unknown one may mean, as the end of a message; empty where there are none."""
+    said = " or ".join(words)
+    return f" (did you mean {said}?)" if said else ""
+
+
 def _unknown(word: str) -> str:
-    near = near_calendars(word)
-    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    hint = meant(near_calendars(word))
     return f"no holiday calendar {word!r}{hint}; there are NYSE and country codes such as KR, US, US-CA"
 
 

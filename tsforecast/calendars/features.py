@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from tsforecast.calendars.almanac import Almanac
 from tsforecast.calendars.clock import wall_clock
-from tsforecast.calendars.countries import is_holiday_word, near_calendars, weekend
+from tsforecast.calendars.countries import is_holiday_word, meant, near_calendars, weekend
 from tsforecast.calendars.holiday_columns import distances, holidays_in, is_off_weekday
 from tsforecast.calendars.overrides import plain_overrides
 from tsforecast.calendars.rhythm import CYCLES, Rhythm, Times
@@ -122,8 +122,7 @@ def _columns(word: str, grid: Times, almanac: Almanac) -> _Columns:
 
 
 def _unknown(word: str) -> str:
-    near = get_close_matches(word.lower(), _WORDS, n=2) or near_calendars(word)
-    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    hint = meant(get_close_matches(word.lower(), _WORDS, n=2) or near_calendars(word))
     known = f"{', '.join(_WORDS)} and countries such as KR, US, US-CA"
     return f"unknown calendar word {word!r}{hint}; there are {known}"
 

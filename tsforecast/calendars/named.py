@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast import frames
+from tsforecast.calendars.countries import is_holiday_word, meant, near_calendars
 from tsforecast.errors import ConfigError, listed
 from tsforecast.frames import columns as decode
 from tsforecast.panel import Bool, Float, Int
@@ -162,23 +162,17 @@ def check_country(word: str) -> None:
     """ConfigError unless `word` is a country ("KR") or one of its regions ("US-CA") that the holidays package has."""
     import holidays
 
+    if word != "NYSE" and is_holiday_word(word):
+        return
+    hint = meant(near for near in near_calendars(word) if near != "NYSE")
     country, _, region = word.partition("-")
     supported = holidays.list_supported_countries()
-    # Two letters only: KOR and SouthKorea would be second and third names of one calendar.
-    if len(country) == 2 and country in supported and (not region or region in supported[country]):
-        return
-    two = [code for code in supported if len(code) == 2]
-    known = f"{len(two)} codes of two letters, such as KR or US, some with regions such as US-CA"
-    if country in supported and region:
-        near = get_close_matches(region.upper(), supported[country], n=1)
-        hint = f"; did you mean '{country}-{near[0]}'?" if near else ""
+    if region and is_holiday_word(country):
         raise ConfigError(
-            f"holidays: {country} has no region {region!r}{hint}; there are {listed(supported[country], 60)}"
+            f"holidays: {country} has no region {region!r}{hint}; there are {listed(supported[country], 60) or 'none'}"
         )
-    alias = getattr(getattr(holidays, country, None), "country", None)
-    near = [alias] if isinstance(alias, str) and alias in two else get_close_matches(country.upper(), two, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(f"holidays: no country {word!r}{hint}; there are {known}")
+    known = f"{sum(len(code) == 2 for code in supported)} codes of two letters, such as KR or US"
+    raise ConfigError(f"holidays: no country {word!r}{hint}; there are {known}, some with regions such as US-CA")
 
 
 def country_rows(word: str, first_year: int, last_year: int) -> tuple[HolidayRows, int]:

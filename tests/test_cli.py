@@ -91,6 +91,8 @@ def test_forecast_is_the_library_as_csv_json_or_file(folder: Path, capsys: pytes
     records = pd.DataFrame(json.loads(out)["forecasts"])
     np.testing.assert_allclose(records["SeasonalNaive"], expected["SeasonalNaive"])
     assert json.loads(out)["series"] == {"ok": 2}
+    spelled = ["--h" if part == "--horizon" else part for part in command]
+    assert called(capsys, *spelled)[1] == called(capsys, *command)[1]
     code, out, _ = called(capsys, *command, "--out", "f.parquet")
     assert code == 0
     pd.testing.assert_frame_equal(pd.read_parquet("f.parquet")[expected.columns], expected, check_dtype=False)
@@ -123,6 +125,33 @@ def test_check_lists_findings_with_file_and_line(folder: Path, capsys: pytest.Ca
     assert json.loads(out)["findings"][0]["series"] == "부산"
     Path("job.toml").write_text(SLOW_JOB)
     assert called(capsys, "check", "job.toml")[0] == 10
+
+
+@pytest.mark.parametrize("command", [["check"], ["forecast", "-n", "7"], ["backtest", "--h", "7", "-w", "2"]])
+def test_a_table_with_other_names_leads_to_the_options(
+    folder: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    table = pd.read_csv("sales.csv")
+    table.columns = ["매장", "날짜", "매출"]
+    table.to_csv("kr.csv", index=False)
+    code, _, err = called(capsys, *command, "kr.csv")
+    assert code == 30
+    assert all(
+        word in err for word in ("'ds'", "'y'", "there are 매장, 날짜, 매출", "--id NAME --time NAME --target NAME")
+    )
+    assert called(capsys, *command, "kr.csv", "--id", "매장", "--time", "날짜", "--target", "매출")[0] == 0
+
+
+def test_help_of_forecast_says_what_else_is_forecast(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    code, out, _ = called(capsys, "forecast", "--help")
+    assert code == 0
+    said = " ".join(out.split())
+    assert "SeasonalNaive" in said
+    assert "tsforecast init" in said
+    _, out, _ = called(capsys, "forecast", "sales.csv", "-n", "7", "-m", "AR")
+    assert "SeasonalNaive" in out.splitlines()[0]
+    _, out, _ = called(capsys, "forecast", "sales.csv", "-n", "7", "-m", "WindowMean")
+    assert "SeasonalNaive" not in out.splitlines()[0]
 
 
 def width(line: str) -> int:

@@ -70,12 +70,20 @@ def test_the_years_are_this_one_when_left_out(capsys: pytest.CaptureFixture[str]
 def test_its_csv_is_read_back_as_overrides(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "mine.csv"
     _, plain, _ = called(capsys, "KR", "--from", "2026", "--csv")
-    file.write_text(plain.replace("2026-06-03,Wed,지방선거일", "2026-06-03,Wed,"), "utf-8-sig")
+    file.write_text(plain, "utf-8-sig")
+    assert called(capsys, "KR", "--from", "2026", "--csv", "--overrides", str(file))[:2] == (0, plain)
+    mine = plain.replace("2026-06-03,Wed,지방선거일", "2026-06-03,Wed,").replace(
+        "2026-03-01,Sun,삼일절", "2026-03-01,Sun,만세"
+    )
+    mine = mine.replace("2026-05-05,Tue,어린이날,children", "2026-05-05,Tue,어린이날,national")
+    file.write_text(mine + "2026-04-22,Wed,창립기념일,temporary,,,,,\n", "utf-8-sig")
     code, out, _ = called(capsys, "KR", "--from", "2026", "--csv", "--overrides", str(file))
     assert code == 0
-    lines = [line.replace(",override", ",holidays") for line in out.splitlines()]
-    kept = [line.partition(",holidays")[0] for line in plain.splitlines() if not line.startswith("2026-06-03")]
-    assert [line.partition(",holidays")[0] for line in lines] == kept
+    former, now = plain.splitlines(), out.splitlines()
+    changed = [line for line in now if line.endswith(",override")]
+    assert [line[:10] for line in changed] == ["2026-03-01", "2026-04-22", "2026-05-05"]
+    gone = {"2026-03-01", "2026-05-05", "2026-06-03"}
+    assert [line for line in now if line not in changed] == [line for line in former if line[:10] not in gone]
     code, out, _ = called(capsys, "KR", "--from", "2026", "--overrides", str(file))
     assert out.splitlines()[0].split()[-1] == "source"
 
@@ -98,6 +106,9 @@ def test_a_terminal_gets_a_table_a_year() -> None:
     assert "KR 2027" in text
     assert "\x1b[33m2026-05-04" in text  # a bridge day, yellow
     assert "\x1b[31m2026-05-05" in text  # a holiday, red
+    words = " ".join(text.split())
+    assert "run 3 of 5: third of five days off in a row" in words
+    assert "off: a weekday, or lost to the weekend" in words
 
 
 def test_a_closed_pipe_is_no_error() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ import typer
 
 from tsforecast.cli.days import calendar
 from tsforecast.cli.stopping import Terminated, stoppable
-from tsforecast.errors import ConfigError
+from tsforecast.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from tsforecast.jobs import Job, Outcome
@@ -38,7 +39,7 @@ Id = Annotated[str, typer.Option(help="Column that names the series.")]
 Time = Annotated[str, typer.Option(help="Column of times.")]
 Target = Annotated[str, typer.Option(help="Column of values.")]
 Freq = Annotated[str | None, typer.Option(help="Offset alias or integer step; inferred when left out.")]
-Horizon = Annotated[int, typer.Option("--horizon", "-n", min=1, help="Steps ahead.")]
+Horizon = Annotated[int, typer.Option("--horizon", "--h", "-n", min=1, help="Steps ahead.")]
 Models = Annotated[list[str] | None, typer.Option("--model", "-m", help="Model by name; may be repeated.")]
 Levels = Annotated[str, typer.Option(help="Intervals, per cent, by commas; empty for none.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="File to write, .parquet or .csv.")]
@@ -100,7 +101,8 @@ def check(
     if file.endswith(".toml"):
         outcome = check_job(load_job(file), Path(file).parent)
     else:
-        outcome = check_job(_job(file, 1, id, time, target, freq), Path())
+        with _naming_columns():
+            outcome = check_job(_job(file, 1, id, time, target, freq), Path())
     return _told(outcome, as_json)
 
 
@@ -117,7 +119,11 @@ def forecast(
     out: Out = None,
     as_json: AsJson = False,
 ) -> int:
-    """Forecast every series of a table; the forecasts go to --out, or to the screen."""
+    """Forecast every series of a table; the forecasts go to --out, or to the screen.
+
+    The baseline SeasonalNaive is forecast beside the models, unless one is naive itself.
+    Holidays, columns known ahead and parameters of models take a job file: tsforecast init.
+    """
     from tsforecast.cli.console import progress
     from tsforecast.jobs import run_job
 
@@ -125,7 +131,7 @@ def forecast(
         file, horizon, id, time, target, freq, models=model or ["AR"], levels=levels,
         backtest={"windows": 0}, output={"forecasts": _location(out)},
     )  # fmt: skip
-    with progress(quiet=as_json) as heard:
+    with progress(quiet=as_json) as heard, _naming_columns():
         outcome = run_job(job, Path(), progress=heard)
     return _told(outcome, as_json, table=None if out else outcome.forecasts)
 
@@ -146,7 +152,11 @@ def backtest(
     report: Annotated[str | None, typer.Option(help="Write a report in HTML.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Compare models on the past of a table."""
+    """Compare models on the past of a table.
+
+    The baseline SeasonalNaive is compared beside the models, unless one is naive itself.
+    Holidays, columns known ahead and parameters of models take a job file: tsforecast init.
+    """
     from tsforecast.cli.console import progress
     from tsforecast.jobs import backtest_job
 
@@ -155,7 +165,7 @@ def backtest(
         backtest={"windows": windows, "step": step},
         output={"backtest": _location(out), "report": report, "title": f"Backtest of {file}"},
     )  # fmt: skip
-    with progress(quiet=as_json) as heard:
+    with progress(quiet=as_json) as heard, _naming_columns():
         outcome = backtest_job(job, Path(), progress=heard)
     return _told(outcome, as_json)
 
@@ -221,6 +231,18 @@ def _job(
             "output": nothing | (output or {}),
         }
     )
+
+
+@contextmanager
+def _naming_columns() -> Iterator[None]:
+    """A table without the columns that a command looks for: the options that name others."""
+    try:
+        yield
+    except DataError as cause:
+        if cause.code == "TSF-COLUMN":
+            how = "say which is which: --id NAME --time NAME --target NAME (without --id a table is one series)"
+            cause.args = (f"{cause}\n{how}",)
+        raise
 
 
 def _told(outcome: Outcome, as_json: bool, table: Any = None) -> int:

@@ -16,6 +16,7 @@ __all__ = ["calendar"]
 
 SHOWN = ["date", "weekday", "name", "family", "off_weekday", "position", "run_days", "bridge", "source"]
 """Columns of the list, as far as a calendar has them."""
+LEGEND = "off: a weekday, or lost to the weekend; run 3 of 5: third of five days off in a row, weekends included"
 
 
 def calendar(
@@ -33,7 +34,13 @@ def calendar(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a record a day.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, which --overrides reads again.")] = False,
 ) -> int:
-    """List holidays and bridge days: name, family, days off around them."""
+    """List holidays and bridge days: name, family, days off around them.
+
+    off: a holiday that takes a weekday off, or is lost to the weekend.
+    run 3 of 5: the third of five days off in a row, weekends included.
+    bridge day: one working day between two days off.
+    source: the holidays package, or --overrides where they say something else.
+    """
     from tsforecast.cli.console import patient
 
     if as_json and as_csv:
@@ -62,9 +69,18 @@ def _listed(word: str, first: int, last: int, overrides: Path | None) -> Any:
         raise ConfigError(f"--to {last} lies before --from {first}")
     if first < earliest or last > latest:
         raise ConfigError(f"the {word} calendar covers {earliest} to {latest}; {first} to {last} is asked for")
-    table = day_table(word, first, last, None if overrides is None else read_overrides(overrides))
+    table = day_table(word, first, last)
+    if overrides is not None:
+        table = _sourced(day_table(word, first, last, read_overrides(overrides)), table)
     rows = table[(table["name"] != "") | table["bridge"]]
     return rows[[name for name in SHOWN if name in rows]].reset_index(drop=True)
+
+
+def _sourced(table: Any, plain: Any) -> Any:
+    """The table with overrides; where one says what the package says, the source is the package."""
+    texts = [name for name in ("name", "family") if name in table]
+    same = (table[texts] == plain[texts]).all(axis=1)
+    return table.assign(source=table["source"].mask(same, plain["source"]))
 
 
 def _show(table: Any, word: str) -> None:
@@ -87,7 +103,8 @@ def _show(table: Any, word: str) -> None:
         made = _drawn(rows, SIMPLE_HEAD)
         made.title = f"{word} {year}"
         console.print(made)
-    console.print(f"{', '.join(origins)}; run: place in the days off in a row, weekends included", style="dim")
+    console.print(LEGEND, style="dim", highlight=False, soft_wrap=True)
+    console.print(f"from {', '.join(origins)}", style="dim", highlight=False)
 
 
 def _drawn(table: Any, box: Any) -> Any:

@@ -45,9 +45,8 @@ def gather(job: Job, base: Path) -> Inputs:
         joined = _joined(joined, join, base, texts)
     # The default name is no demand: a table without ids is one series.
     id_ = None if data.id == Names().id and data.id not in joined else data.id
-    need(joined, [id_, data.time], "the data")
     past, known = _columns(job)
-    need(derived(joined.head(0), data.derive), [data.target, data.weights, *past, *known], "the data")
+    need([*joined, *data.derive], [id_, data.time, data.target, data.weights, *past, *known], "the data")
     whole = derived(joined, data.derive)
     known += [name for name in ("floor",) if "cap" in known and name in whole]  # with a capacity, if it is there
     keep = [id_, data.time, data.target, data.weights, *past, *known]

@@ -93,14 +93,14 @@ def _read_one(file: Path, scheme: str, texts: Sequence[str]) -> Any:
     return table
 
 
-def need(table: pd.DataFrame, columns: Iterable[str | None], where: str) -> None:
-    """DataError for columns that the table lacks, each with the nearest one that it has."""
-    missing = [name for name in dict.fromkeys(columns) if name is not None and name not in table.columns]
+def need(there: Iterable[object], columns: Iterable[str | None], where: str) -> None:
+    """DataError for columns that are not `there`, each with the nearest one that is."""
+    known = [str(name) for name in there]
+    missing = [name for name in dict.fromkeys(columns) if name is not None and name not in known]
     if missing:
-        there = [str(name) for name in table.columns]
         found = []
         for name in missing:
-            near = difflib.get_close_matches(name, there, n=1)
-            fix = f"did you mean {near[0]!r}?" if near else f"there are {listed(there, 12)}"
+            near = difflib.get_close_matches(name, known, n=1)
+            fix = f"did you mean {near[0]!r}?" if near else f"there are {listed(known, 12)}"
             found.append(Finding("TSF-COLUMN", f"{where} lacks a column", column=name, fix=fix))
         raise DataError("", found)

@@ -97,6 +97,12 @@ def length(day: date) -> float:
     return (min(len(run_of(day)), 6) - 1) / 5 if is_special(day) else 0.0
 
 
+def fading(start: int, on: Callable[[date], float]) -> Callable[[date], float]:
+    """Eight eighths of a step in its first year, seven in the next, ..., at a variance of 1."""
+    left = {start + age: float((8 - age) / np.sqrt(204)) for age in range(8)}
+    return lambda day: left.get(day.year, 0.0) * on(day)
+
+
 BY_HAND: dict[str, Callable[[date], float]] = {
     "off_weekday": holiday_on(0, 1, 2, 3, 4),
     "off_saturday": holiday_on(5),
@@ -105,6 +111,9 @@ BY_HAND: dict[str, Callable[[date], float]] = {
     "election": lambda day: float("선거" in names_of().get(day, "")),
     "substitute": lambda day: float("대체 휴일" in names_of().get(day, "")),
     "national=제헌절": lambda day: float(day.year >= 2026 and (day.month, day.day) == (7, 17)),
+    "off_weekday:from2010": fading(2010, holiday_on(0, 1, 2, 3, 4)),
+    "off_weekday:from2003": fading(2003, holiday_on(0, 1, 2, 3, 4)),
+    "year_end:from2017": fading(2017, lambda day: float((day.month, day.day) in ((1, 1), (12, 25)))),
     "seollal": near("seollal", range(-1, 2)),
     "chuseok": near("chuseok", range(-1, 2)),
     "chuseok@2017": lambda day: float((day - date(2017, 10, 4)).days in WINDOW),
@@ -170,11 +179,33 @@ def test_names_of_a_family_share_what_is_wide_and_keep_what_is_narrow() -> None:
     columns = KoreanHolidays(prior_scale=3.0, pool_scale=0.07).columns(number(FIRST), number(LAST))
     cov = prior_covariance(columns, ["2026-07-17", "2026-10-09"])
     difference = cov[0, 0] + cov[1, 1] - 2 * cov[0, 1]
-    np.testing.assert_allclose(difference, 2 * 0.07**2, rtol=1e-10)
-    np.testing.assert_allclose(cov[0, 1], 2 * 3.0**2 + 0.07**2 * (1 + 0.4**2), rtol=1e-10)
-    # Memorial Day is of another family: only being off on a weekday is common to them.
+    np.testing.assert_allclose(difference, 2 * 0.035**2, rtol=1e-10)
+    common = 3.0**2 + 0.07**2 * (1 + 0.4**2)  # off on a weekday, the first of three days
+    np.testing.assert_allclose(cov[0, 1], 3.0**2 + common + 0.035**2, rtol=1e-10)
+    # Memorial Day is of another family, and 2025 shares seven of the eight years that 2026 builds on.
     other = prior_covariance(columns, ["2026-07-17", "2025-06-06"])
-    np.testing.assert_allclose(other[0, 1], 3.0**2 + 0.07**2 * (1 + 0.4**2), rtol=1e-10)
+    shared = sum(left * (left + 1) for left in range(1, 8)) / 204
+    np.testing.assert_allclose(other[0, 1], common + 0.035**2 * shared, rtol=1e-10)
+
+
+def test_a_substitute_is_nearly_a_holiday_like_others() -> None:
+    # Mondays of one year, each the last of three days off: substitutes for a national day and for Buddha's.
+    columns = KoreanHolidays(prior_scale=3.0, pool_scale=0.07).columns(number(FIRST), number(LAST))
+    cov = prior_covariance(columns, ["2026-03-02", "2026-05-25"])
+    np.testing.assert_allclose(cov[0, 1], 3.0**2 + 0.07**2 * (1 + 1 + 0.4**2) + 0.035**2, rtol=1e-10)
+    np.testing.assert_allclose(np.diag(cov), cov[0, 1] + 0.035**2, rtol=1e-10)
+
+
+def test_the_last_years_say_most_about_the_next() -> None:
+    days = pd.date_range("2013-01-01", "2018-12-31")
+    holiday = np.array([day.date() in names_of() and day.weekday() < 5 for day in days])
+    growing = 5 + 2 * (days.year.to_numpy() - 2013)  # 15 in the last year, 10 on average, 17 in the next
+    noise = np.random.default_rng(3).normal(size=len(days))
+    rows = pd.DataFrame({"ds": days, "y": 100 - holiday * growing + noise})
+    ahead = Prophet(holidays=KoreanHolidays()).fit(rows).components(70)
+    ahead = ahead[ahead["ds"] == "2019-03-01"]
+    found = ahead.drop(columns=["ds", "trend", "yearly", "weekly", "Prophet"]).sum(axis=1).item()
+    assert -18 < found < -13
 
 
 def test_a_year_of_its_own_leaves_the_next_one_alone() -> None:
@@ -238,7 +269,9 @@ def test_two_days_off_have_no_middle_and_no_ends() -> None:
     columns = pooled.columns(number("2024-01-01"), number("2024-12-31"))
     row = columns.at(np.array([number("2024-05-02")]))[0]
     held = {name.removeprefix("KR:"): value for name, value in zip(columns.names, row, strict=True) if value}
-    assert held == {"off_weekday": 1, "temporary": 1, "temporary=창립 기념일": 1, "run_length": 0.2}
+    wandering = {f"off_weekday:from{2024 - age}": (8 - age) / np.sqrt(204) for age in range(8)}
+    own = {"off_weekday": 1, "temporary": 1, "temporary=창립 기념일": 1, "run_length": 0.2}
+    assert held == pytest.approx(own | wandering)
 
 
 def test_days_beyond_the_calendar_are_not_covered() -> None:

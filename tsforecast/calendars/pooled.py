@@ -25,6 +25,10 @@ _FEAST = (-1, 0, 1)
 _LONG = 6
 """Days off in a row from which a longer run says no more."""
 _SATURDAY, _SUNDAY = 5, 6
+_YEAR_END = ("christmas", "new_year")
+"""Two families a week apart, whose effects rise and fall together."""
+_FADING = np.arange(8, 0, -1) / np.sqrt(204)
+"""What is left of a year's step in that year and the ones behind it; squares add up to 1."""
 _LONGEST = 40
 """Days of a window on one side, and more than any run of days off has."""
 
@@ -43,14 +47,18 @@ class _Column(NamedTuple):
 class KoreanHolidays:
     """Korean holidays with partial pooling: normal priors in levels, which stay a diagonal ridge on columns.
 
-    prior_scale: prior sd of what all holidays and each family have in common; pool_scale: of what is a name's, a
-    place's in a run of days off, or a year's own. Both are on the model's scale of y (mode "additive") or shares of
-    the trend ("multiplicative"). window: days from the lunar day of Seollal and Chuseok that have an effect of their
-    own, each shrunk toward its neighbours. overrides: a table of corrections as in `calendar=`. mode: None takes the
-    model's. A holiday's effect is the sum of
+    prior_scale: prior sd of what all holidays and each family have in common; pool_scale: of what is a place's in a run
+    of days off, a substitute's or a year's, and half of it of what is a name's. Both are on the model's scale of y
+    (mode "additive") or shares of the trend ("multiplicative", the better one where a series grows much; None takes the
+    model's). window: days from the lunar day of Seollal and Chuseok that have an effect of their own, each shrunk
+    toward its neighbours. overrides: a table of corrections as in `calendar=`. A holiday's effect is the sum of
 
     - `off_weekday` or `off_saturday`: a holiday on that kind of day (a Sunday's is none);
-    - its family, and in families of several days its name; a substitute is of one family whatever it stands for;
+    - its family, and in families of several days its name; a substitute is of one family whatever it stands for, and
+      that is narrow: only its place makes it special;
+    - levels that wander from year to year, since effects grow and fade: one of all holidays on weekdays, with half of
+      `pool_scale`, and `year_end`, of Christmas and New Year. What a year adds loses an eighth of its size in each
+      later one, so the last years say most about the next;
     - around a feast, by offset: a bridge from 0 before the window to 0 behind it, with steps of sd `pool_scale`, a
       free common effect of the three statutory days, and a year's own level, which forecasts nothing;
     - the place in a run of days off: first, middle, last, its length, weekdays and weekends in a feast's run; bridge
@@ -84,7 +92,12 @@ class KoreanHolidays:
         found = in_families(around("KR", int(years[0]), int(years[1]), self.overrides))
         # Wider than asked: a feast before the first day can lie in the run of days off that this one is in.
         facts = days_off(first - _LONGEST, last + _LONGEST, found.day, weekend("KR"))
-        made = [*self._holidays(found, facts), *self._feasts(found), *self._runs(found, facts)]
+        made = [
+            *self._holidays(found, facts),
+            *self._wandering(found, facts),
+            *self._feasts(found),
+            *self._runs(found, facts),
+        ]
         return _table(made, first, last, self.mode)
 
     def effects(self, columns: DayColumns) -> tuple[tuple[str, ...], Float]:
@@ -130,7 +143,9 @@ class KoreanHolidays:
             if family in FEASTS:
                 continue
             mine = found.take(found.family == family)
-            yield _Column(family, family, self.prior_scale, mine.day)
+            # A substitute is rare, and but for its place a holiday like others.
+            scale = self.pool_scale if family == "substitute" else self.prior_scale
+            yield _Column(family, family, scale, mine.day)
             if family in _MANY_NAMES:
                 yield from self._names(family, mine)
 
@@ -139,7 +154,20 @@ class KoreanHolidays:
         parts = [name.split("; ") for name in mine.name]
         for name in sorted({name for names in parts for name in names}):
             share = np.array([(name in names) / len(names) for names in parts])
-            yield _Column(f"{family}={name}", family, self.pool_scale, mine.day[share > 0], share[share > 0])
+            yield _Column(f"{family}={name}", family, 0.5 * self.pool_scale, mine.day[share > 0], share[share > 0])
+
+    def _wandering(self, found: Holidays, facts: DaysOff) -> Iterator[_Column]:
+        """Steps of the levels that wander from year to year, a column for the year that each began in."""
+        levels = {
+            "off_weekday": (0.5 * self.pool_scale, facts.day[facts.off_weekday]),
+            "year_end": (self.pool_scale, found.day[np.isin(found.family.astype(str), _YEAR_END)]),
+        }
+        for name, (scale, day) in levels.items():
+            year = day.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
+            for start in np.unique(np.subtract.outer(year, np.arange(len(_FADING)))):
+                age = year - start
+                touched = (age >= 0) & (age < len(_FADING))
+                yield _Column(f"{name}:from{start}", name, scale, day[touched], _FADING[age[touched]])
 
     def _feasts(self, found: Holidays) -> Iterator[_Column]:
         """Days around Seollal and Chuseok by offset, and each year's own level of all of them."""

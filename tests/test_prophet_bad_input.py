@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from prophet_backend import NAME as EXACT
 from scipy.optimize import minimize
 
-from tsforecast import Prophet, Regressor, Seasonality, backtest
+from tsforecast import KoreanHolidays, Prophet, Regressor, Seasonality, backtest, load
 from tsforecast.errors import ConfigError, DataError, DataWarning, FitWarning, FutureError
 
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword", "ignore:'.' is deprecated")  # within prophet
@@ -102,7 +103,10 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "regressors of one name": ({"regressors": (Regressor("x"), Regressor("x"))}, ("'x' twice",)),
     "known and a regressor": ({"regressors": (Regressor("x"),), "known": ("x",)}, ("'x'", "known and regressors")),
-    "a regressor in words": ({"regressors": ("x",)}, ("regressors must hold", 'Regressor("promo")')),
+    "a lone regressor": ({"regressors": "x"}, ("regressors must be a tuple", 'Regressor("promo")')),
+    "a regressor's number": ({"regressors": (5,)}, ("regressors must hold", 'Regressor("promo")', "got 5")),
+    "a name and its regressor": ({"regressors": ("x", Regressor("x"))}, ("'x' twice",)),
+    "a name and a known column": ({"regressors": ("x",), "known": ("x",)}, ("'x'", "known and regressors")),
     "a regressor's prior": ({"regressors": (Regressor("x", 0),)}, ("prior_scale of regressor 'x'", "got 0")),
     "standardize": (
         {"regressors": (Regressor("x", standardize="yes"),)},  # type: ignore[arg-type]
@@ -124,6 +128,13 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "an unknown country": ({"holidays": "Korea"}, ("no country 'Korea'", "KR")),
     "a country's other name": ({"holidays": ["SouthKorea"]}, ("(did you mean KR?); there are",)),
+    "the pooled calendar in words": ({"holidays": "KoreanHolidays"}, ("is text", "write KoreanHolidays()")),
+    "the pooled calendar as code": ({"holidays": ["US", "korean_holidays()"]}, ("is text", "write KoreanHolidays()")),
+    "Korea twice": (
+        {"holidays": ["KR", KoreanHolidays()]},
+        ("'KR' and KoreanHolidays()", "the same days", "Leave one"),
+    ),
+    "a holiday called as a regressor in words": ({"holidays": FAIR, "regressors": ["fair"]}, ("'fair'", "rename")),
     "a holiday called as a regressor": (
         {"holidays": FAIR, "regressors": (Regressor("fair"),)},
         ("'fair'", "a column of the data", "rename"),
@@ -272,6 +283,43 @@ def test_a_column_that_is_needed_but_absent_is_named(arguments: dict[str, Any], 
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize("engine", ["map", "stan"])
+def test_names_of_columns_are_regressors(engine: Any, tmp_path: Path) -> None:
+    shocks = np.random.default_rng(3).normal(size=2 * ROWS)
+    table = two(x=shocks, z=1.0)
+    named = Prophet(regressors=["x", Regressor("z", 0.5)], engine=engine).fit(table)
+    spelled = Prophet(regressors=[Regressor("x"), Regressor("z", 0.5)], engine=engine).fit(table)
+    future = named.make_future(4).assign(x=1.0, z=1.0)
+    expected = spelled.predict(4, future=future)
+    pd.testing.assert_frame_equal(named.predict(4, future=future), expected)
+    named.save(tmp_path / "model")
+    pd.testing.assert_frame_equal(load(tmp_path / "model").predict(4, future=future), expected)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"cap": np.repeat([10.0, 100.0], ROWS)}, "the cap lies below y on most rows of a: .*largest value.*'cap'"),
+        ({"cap": 100.0, "floor": np.repeat([0.0, 11.0], ROWS)}, "the floor lies above y on most rows of b: .*smallest"),
+    ],
+)
+def test_bounds_that_most_rows_are_beyond_are_a_warning(columns: dict[str, Any], words: str) -> None:
+    with pytest.warns(DataWarning, match=words) as caught:
+        Prophet(**LOGISTIC).fit(two(**columns))
+    assert len(caught) == 1
+    who = words.partition(" of ")[2][0]
+    table = two(**columns)
+    with pytest.warns(DataWarning, match="on most rows: the trend"):
+        Prophet(**LOGISTIC).fit(table[table["unique_id"] == who].drop(columns="unique_id"))
+
+
+def test_bounds_that_seasons_cross_are_none() -> None:
+    table = two(cap=11.0, floor=10.0)
+    beyond = (table["y"] > 11) | (table["y"] < 10)
+    assert beyond.groupby(table["unique_id"]).mean().min() > 0.3
+    Prophet(**LOGISTIC).fit(table)  # a warning would be an error
+
+
 def test_changepoints_outside_every_history_are_refused() -> None:
     with pytest.raises(ConfigError, match="2020-01-25 lie outside the history, 2022-01-03 to 2022-05-02"):
         Prophet(changepoints=["2020-01-25", "2022-02-01"]).fit(two())
@@ -339,7 +387,7 @@ def test_values_to_come_that_cannot_be_used_are_refused_with_place_and_remedy(na
 
 @pytest.mark.parametrize(("arguments", "column"), [(LOGISTIC, "cap"), (X, "x"), (ON, "on")])
 def test_known_columns_must_be_given_for_the_future(arguments: dict[str, Any], column: str) -> None:
-    model = Prophet(**arguments).fit(two(**{column: at(3, 1.0, 1.0)}))
+    model = Prophet(**arguments).fit(two(**{column: 100.0 if column == "cap" else 1.0}))
     with pytest.raises(FutureError, match=f"knows {column} for the future.*make_future"):
         model.predict(H)
     with pytest.raises(FutureError, match=f"future has no column '{column}'"):
@@ -520,6 +568,7 @@ def test_one_row_is_too_few() -> None:
     with pytest.raises(DataError) as caught:
         Prophet().fit(table)
     assert (caught.value.code, caught.value.series) == ("TSF-LEN", "c")
+    assert "lags" not in caught.value.fix
 
 
 @pytest.mark.parametrize("rows", [24, 26])

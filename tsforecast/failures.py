@@ -26,7 +26,7 @@ def check_lengths(panel: Panel, need: int, name: str, on_error: str) -> None:
     have = panel.observed
     short = np.nonzero(have < need)[0]
     if len(short):
-        fix = f'give at least {need} rows, fewer lags, or on_error="fallback"'
+        fix = f'give at least {need} rows, a model that needs fewer, or on_error="fallback"'
         raise DataError(
             f"{name} cannot be fitted on {len(short)} of {len(panel)} series",
             [

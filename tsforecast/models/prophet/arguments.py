@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from tsforecast.calendars.named import check_country, read_stamps, table_rows
+from tsforecast.calendars.pooled import KoreanHolidays
 from tsforecast.errors import ConfigError, listed, whole
 from tsforecast.models.prophet.holidays import holiday_parts, is_table
-from tsforecast.models.prophet.terms import Regressor, Seasonality
+from tsforecast.models.prophet.terms import Regressor, Seasonality, regressors_of
 
 __all__ = ["Arguments", "check_arguments", "check_names"]
 
@@ -167,10 +168,11 @@ def _check_name(what: str, name: object, reserved: frozenset[str] = _RESERVED) -
 
 
 def _terms(name: str, terms: Any, kind: type) -> tuple[Any, ...]:
-    """The terms as a tuple; ConfigError for what is no sequence of them, or has a name twice."""
+    """The terms as a tuple, regressors from their names too; ConfigError for what is none, or has a name twice."""
     example = {Seasonality: 'Seasonality("monthly", 30.5, 5)', Regressor: 'Regressor("promo")'}[kind]
     if isinstance(terms, kind) or not isinstance(terms, list | tuple):
         raise ConfigError(f"{name} must be a tuple such as ({example},), got {terms!r}")
+    terms = regressors_of(terms) if kind is Regressor else terms
     for term in terms:
         if not isinstance(term, kind):
             raise ConfigError(f"{name} must hold values such as {example}, got {term!r}")
@@ -206,8 +208,8 @@ def _check_seasonalities(model: Arguments) -> None:
 
 
 def _check_regressors(model: Arguments) -> None:
-    regressors = [term.name for term in _terms("regressors", model.regressors, Regressor)]
-    for term in model.regressors:
+    regressors = _terms("regressors", model.regressors, Regressor)
+    for term in regressors:
         what = f"regressor {term.name!r}"
         _check_name("a regressor", term.name)
         _check_term(what, term)
@@ -215,7 +217,7 @@ def _check_regressors(model: Arguments) -> None:
             raise ConfigError(f"standardize of {what} must be 'auto', True or False, got {term.standardize!r}")
     for name in model.known:
         _check_name("a known column", name)
-    columns = [*regressors, *model.known]
+    columns = [*(term.name for term in regressors), *model.known]
     twice = list(dict.fromkeys(name for name in columns if columns.count(name) > 1))
     if twice:
         raise ConfigError(
@@ -242,12 +244,25 @@ def _check_apart(columns: Sequence[str], seasonalities: Sequence[Seasonality]) -
 
 def _check_holidays(model: Arguments) -> None:
     """Countries and tables that cannot be read, and names in tables that other terms bear."""
-    for part in holiday_parts(model.holidays):
+    parts = list(holiday_parts(model.holidays))
+    for part in parts:
         if isinstance(part, str):
-            check_country(part)
+            _check_word(part, any(isinstance(other, KoreanHolidays) for other in parts))
         elif is_table(part):
             names = dict.fromkeys(table_rows(part).name.tolist())
             for name in names:
                 _check_name("a holiday", name)
-            columns = [*(term.name for term in model.regressors), *model.known]
+            columns = [*(term.name for term in regressors_of(model.regressors)), *model.known]
             check_names(names, (term.name for term in model.seasonalities), columns)
+
+
+def _check_word(word: str, pooled: bool) -> None:
+    """ConfigError for what is no country, and for the country that KoreanHolidays() stands for beside it."""
+    if "".join(filter(str.isalpha, word.lower())).startswith("koreanholiday"):
+        raise ConfigError(f"holidays={word!r} is text; write KoreanHolidays() for the pooled Korean calendar")
+    check_country(word)
+    if pooled and word.partition("-")[0] == "KR":
+        raise ConfigError(
+            f"holidays hold {word!r} and KoreanHolidays(), which are the same days: each would have two effects that "
+            "cannot be told apart. Leave one of them out"
+        )

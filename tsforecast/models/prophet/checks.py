@@ -18,6 +18,7 @@ from tsforecast.errors import SHOWN, ConfigError, DataError, DataWarning, Findin
 from tsforecast.frames.columns import spelled
 from tsforecast.models.prophet.arguments import Arguments, check_arguments, check_names
 from tsforecast.models.prophet.holidays import Lapse, day_columns, holiday_parts, is_table, lapses
+from tsforecast.models.prophet.terms import regressors_of
 from tsforecast.panel import Bool, Float, Int, Panel
 
 __all__ = [
@@ -107,12 +108,36 @@ def _check_rows(model: Arguments, panel: Panel) -> None:
         raise DataError("the columns of the data cannot be used", [*wrong, *gaps])
     for gap in gaps[:SHOWN]:
         warnings.warn(f"{gap.line()}. Those rows are left out", DataWarning, stacklevel=3)
+    if model.growth == "logistic":
+        _warn_of_bounds(cells, panel.y[rows])
+
+
+def _warn_of_bounds(cells: _Cells, y: Float) -> None:
+    """DataWarning for series of which most rows (m,) lie beyond the capacity or the floor that their trend keeps to.
+
+    Seasons and noise carry some rows across; where it is most of them, the trend cannot be where the data is.
+    """
+    columns, n = cells.columns, len(cells.panel)
+    beyond = {"cap": y > columns["cap"]}
+    if "floor" in columns:
+        beyond["floor"] = y < columns["floor"]
+    for name, rows in beyond.items():
+        most = 2 * np.bincount(cells.owner[rows], minlength=n) > np.bincount(cells.owner, minlength=n)
+        if most.any():
+            side, end = ("below", "largest") if name == "cap" else ("above", "smallest")
+            whose = "" if cells.panel.names.id is None else f" of {listed(cells.panel.ids[most])}"
+            warnings.warn(
+                f"the {name} lies {side} y on most rows{whose}: the trend of logistic growth cannot reach them. Give "
+                f"the {end} value that the series can have as {name!r}",
+                DataWarning,
+                stacklevel=4,
+            )
 
 
 def _check_holiday_names(model: Arguments, panel: Panel) -> None:
     """ConfigError where a holiday of the history has the name of another term."""
     seasonal = [term.name for term in model.seasonalities]
-    columns = [*(term.name for term in model.regressors), *model.known]
+    columns = [*(term.name for term in regressors_of(model.regressors)), *model.known]
     if model.holidays is None or not len(panel.grid) or not (seasonal or columns):
         return
     first, last = _span(panel)

@@ -22,7 +22,7 @@ from tsforecast.models.prophet import bridge, checks, components, curves, fittin
 from tsforecast.models.prophet.features import BUILT_IN, Features, Order
 from tsforecast.models.prophet.holidays import day_columns, holiday_parts
 from tsforecast.models.prophet.settings import Settings
-from tsforecast.models.prophet.terms import Mode, Regressor, Seasonality
+from tsforecast.models.prophet.terms import Mode, Regressor, Seasonality, regressors_of
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import Roll, State
 from tsforecast.windows import generators
@@ -67,7 +67,7 @@ class Prophet(Forecaster):
     holidays_mode: Mode | None = None
     engine: Literal["map", "stan"] = "map"
     seasonalities: Sequence[Seasonality] = ()
-    regressors: Sequence[Regressor] = ()
+    regressors: Sequence[Regressor | str] = ()
 
     has_intervals: ClassVar[bool] = True
 
@@ -209,7 +209,7 @@ class Prophet(Forecaster):
     def known_columns(self) -> tuple[str, ...]:
         """Columns of the data that must be known for the future: regressors, conditions, capacity and floor."""
         conditions = [term.condition_name for term in self.seasonalities if term.condition_name]
-        named = [*self.known, *(term.name for term in self.regressors), *conditions]
+        named = [*self.known, *(term.name for term in regressors_of(self.regressors)), *conditions]
         panel: Panel | None = getattr(self, "panel_", None)
         if self.growth == "logistic":
             named += ["cap", *(["floor"] if panel is not None and "floor" in panel.column_names else [])]
@@ -340,7 +340,9 @@ class Prophet(Forecaster):
 
     def _regressors(self, panel: Panel) -> list[Regressor]:
         """Every column that acts linearly: regressors, text ones by label, and the columns of calendar words."""
-        given = {name: Regressor(name) for name in self.known} | {term.name: term for term in self.regressors}
+        given = {name: Regressor(name) for name in self.known} | {
+            term.name: term for term in regressors_of(self.regressors)
+        }
         out: list[Regressor] = []
         for name, term in given.items():
             labels = panel.categories.get(name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Mode", "Regressor", "Seasonality"]
+__all__ = ["Mode", "Regressor", "Seasonality", "regressors_of"]
 
 Mode = Literal["additive", "multiplicative"]
 
@@ -36,3 +37,8 @@ class Regressor:
     prior_scale: float | None = None
     standardize: bool | Literal["auto"] = "auto"
     mode: Mode | None = None
+
+
+def regressors_of(given: Iterable[Regressor | str]) -> tuple[Regressor, ...]:
+    """Regressors as they were given; a name alone is one without wishes."""
+    return tuple(Regressor(one) if isinstance(one, str) else one for one in given)

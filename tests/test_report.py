@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsforecast import Panel, SeasonalNaive, WindowMean, backtest, check
+from tsforecast import Drift, Naive, Panel, SeasonalNaive, WindowMean, backtest, check
 from tsforecast.reporting import report, standing
 from tsforecast.reporting.charts import chart
 from tsforecast.reporting.page import Page, Tile, grid, render
@@ -161,6 +162,32 @@ def test_everything_drawn_lies_inside(values: list[float], hours: int) -> None:
     assert all(left - 0.1 <= x <= right + 0.1 for x, _ in made.x_ticks)
     assert len(made.x_ticks) <= made.width // 75
     assert len({label for _, label in made.x_ticks}) == len(made.x_ticks)
+
+
+def test_labels_of_ticks_are_whole(tmp_path: Path) -> None:
+    """Each within the picture, apart from the others, and at its tick unless the edge is in the way."""
+    for hours, rows in ((1, 50), (24, 93), (24, 335), (24 * 7, 60), (24 * 31, 40)):
+        times = np.datetime64("2024-01-31", "us") + np.arange(rows) * np.timedelta64(hours, "h")
+        made = chart("", {"a": (times, np.zeros(rows))}, {"a": "m1"})
+        ends = [(x - 3.2 * len(text), x + 3.2 * len(text)) for x, text in made.x_labels]
+        assert ends[0][0] >= 0
+        assert ends[-1][1] <= made.width + 0.1
+        assert all(one[1] <= other[0] for one, other in pairwise(ends))
+        for (x, text), (tick, name) in zip(made.x_labels, made.x_ticks, strict=True):
+            assert text == name
+            assert x == tick or x + 3.2 * len(text) == pytest.approx(made.width, abs=0.1)
+    result = backtest(SeasonalNaive(), table(1).iloc[:63], h=30)  # the last tick is the last day but two
+    html = report(result, tmp_path / "r.html").read_text("utf-8")
+    drawn = [(float(x), text) for x, text in re.findall(r'<text x="([\d.]+)" y="220" [^>]*>([^<]+)</text>', html)]
+    assert drawn
+    assert max(x + 3.2 * len(text) for x, text in drawn) <= 520.1
+
+
+def test_models_are_drawn_over_what_happened(tmp_path: Path) -> None:
+    models = [SeasonalNaive(), WindowMean(), Naive(), Drift()]
+    html = report(backtest(models, table(1), h=7), tmp_path / "r.html").read_text("utf-8")
+    chart_ = html.split("<h2>Forecasts</h2>")[1].split("</svg>")[0]
+    assert re.findall(r'<path class="(m\d)"', chart_) == ["m0", "m4", "m3", "m2", "m1"]
 
 
 def test_series_are_picked_by_size_and_by_error() -> None:

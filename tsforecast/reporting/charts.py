@@ -14,7 +14,9 @@ from tsforecast.reporting.text import number, numbers, stamp
 
 __all__ = ["Band", "Chart", "Dot", "Line", "chart"]
 
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 30
+LEFT, RIGHT, TOP, BOTTOM = 58, 24, 12, 30
+LETTER = 6.4
+"""Pixels that a sign of a tick's label takes at most."""
 _TIME_STEPS = (
     *((n, "m") for n in (1, 5, 15, 30)),
     *((n, "h") for n in (1, 3, 6, 12)),
@@ -71,6 +73,18 @@ class Chart:
     def box(self) -> tuple[int, int, int, int]:
         """Left, right, top and bottom of the plot within its labels, in pixels."""
         return LEFT, self.width - RIGHT, TOP, self.height - BOTTOM
+
+    @property
+    def x_labels(self) -> tuple[tuple[float, str], ...]:
+        """Middle and text of each label below the plot: at its tick, or as near as the edge allows."""
+        ends = ((self.width - LETTER * len(text) / 2, x, text) for x, text in self.x_ticks)
+        return tuple((round(min(x, end), 1), text) for end, x, text in ends)
+
+    @property
+    def layers(self) -> tuple[Line, ...]:
+        """The lines from below: what happened, then the models, the first named on top."""
+        happened = [line for line in self.lines if line.style == "m0"]
+        return (*happened, *(line for line in self.lines[::-1] if line.style != "m0"))
 
 
 @dataclass(frozen=True, slots=True)

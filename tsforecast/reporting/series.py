@@ -103,7 +103,7 @@ def series_chart(panel: Panel, place: int, ahead: Ahead, styles: Mapping[str, st
     h = len(ahead.times)
     owner = np.arange(panel.start[place], panel.stop[place])
     seen = panel.position(owner, np.full(len(owner), place)) <= ahead.last
-    rows = owner[seen][-max(4 * h, 40) :]
+    rows = owner[seen][-max(2 * h, 40) :]
     times = panel.grid[panel.position(rows, np.full(len(rows), place))]
     values = panel.y[rows]
     rule = times[-1] if len(times) else None

@@ -4,6 +4,7 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,12 +20,29 @@ def blocks(name: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text("utf-8"), flags=re.S)
 
 
-@pytest.mark.parametrize("name", ["README.md", "README.ko.md", "docs/evaluation.md", "docs/prophet.md"])
-def test_what_the_pages_show_runs(name: str) -> None:
-    space: dict[str, object] = {}
+def run(name: str) -> dict[str, Any]:
+    space: dict[str, Any] = {}
     for block in blocks(name):
         exec(block, space)
-    assert "backtest" in space
+    return space
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md", "docs/evaluation.md", "docs/prophet.md"])
+def test_what_the_pages_show_runs(name: str) -> None:
+    assert "backtest" in run(name)
+
+
+def test_what_the_calendar_page_shows_runs_and_has_the_columns_that_it_lists() -> None:
+    space = run("docs/calendar.md")
+    known = space["model"].describe()["known"]
+    assert (known[0], known[-1]) == ("weekday=mon", "yearly:3:cos")
+    korean = [name.removeprefix("KR:") for name in known if name.startswith("KR:")]
+    page = (ROOT / "docs" / "calendar.md").read_text("utf-8")
+    said = re.search(r"Daily rows have (\d+) columns(.*?)\nWeeks and months", page, flags=re.S)
+    assert said is not None
+    assert len(korean) == int(said[1])
+    assert re.findall(r"`(\w+)`", said[2]) == korean
+    assert space["corrected"].describe()["known"] == [name for name in known if "yearly" not in name]
 
 
 def test_the_forecaster_of_contributing_keeps_the_contract(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

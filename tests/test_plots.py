@@ -7,6 +7,7 @@ from statsmodels.tsa import stattools
 
 from tsforecast import (
     ConfigError,
+    KoreanHolidays,
     NotFittedError,
     Panel,
     Prophet,
@@ -143,6 +144,40 @@ def test_changepoints_are_marked_where_they_are(two_changes: Prophet) -> None:
     changes = two_changes.changepoints_["change"].iloc[:2]
     assert [float(word.split()[0]) for word in marks.text] == pytest.approx(changes.tolist(), rel=5e-3)
     assert not any(trace.fill for trace in figure.data if trace.type == "scatter"), "level=None draws no bands"
+
+
+@pytest.fixture(scope="module")
+def pooled(stores: tuple[pd.DataFrame, pd.DataFrame]) -> Prophet:
+    return Prophet(holidays=KoreanHolidays(), known=("promo",)).fit(stores[0].query("ds >= '2021'"))
+
+
+def test_holidays_that_carry_most_have_a_colour_and_a_name(
+    stores: tuple[pd.DataFrame, pd.DataFrame], pooled: Prophet
+) -> None:
+    figure = plot_components(pooled, 31, future=stores[1], n=2, level=None)
+    whole = pooled.components(31, future=stores[1], history=True)
+    whole = whole[whole["unique_id"].isin(whole["unique_id"].unique()[:2])]
+    held = {"unique_id", "ds", "trend", "yearly", "weekly", "promo", "Prophet"}
+    families = [name for name in whole if name not in held]
+    year = whole[whole["ds"] >= whole["ds"].max() - pd.Timedelta(days=366)]
+    size = year[families].abs().sum().sort_values(ascending=False)
+    bars = [trace for trace in figure.data if trace.type == "bar"]
+    named = {trace.name for trace in bars if trace.showlegend is not False}
+    assert named == {*size.index[:7], "others"}
+    assert "off_weekday" in named
+    colours = {trace.name: trace.marker.color for trace in bars}
+    assert len({colours[name] for name in named}) == 8
+    assert {colours[name] for name in size.index[7:]} <= {colours["others"]}
+    drawn = whole[whole["ds"] >= whole["ds"].max() - pd.Timedelta(days=376)]
+    for axis, (_, mine) in zip(("x7", "x8"), drawn.groupby("unique_id", sort=False), strict=True):
+        effects = mine.set_index(mine["ds"].dt.strftime("%Y-%m-%d"))[families].abs()
+        notes = {note.x[:10]: note.text for note in figure.layout.annotations if note.xref == axis}
+        assert {"seollal", "chuseok", "christmas"} <= set(notes.values())
+        assert notes == effects.loc[list(notes)].idxmax(axis=1).to_dict()
+        # What has no name is small, or stands beside a name.
+        days, near = pd.to_datetime(effects.index), pd.to_datetime(list(notes))
+        alone = np.abs(days.to_numpy()[:, None] - near.to_numpy()).min(axis=1) > np.timedelta64(31, "D")
+        assert effects.max(axis=1)[alone].max() <= 0.1 * effects.max().max()
 
 
 @pytest.mark.parametrize("mode", ["additive", "multiplicative"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tsforecast.errors import ConfigError, require
 from tsforecast.models.prophet import Prophet
-from tsforecast.panel import Bool
+from tsforecast.panel import Bool, Float
 from tsforecast.plots.style import COLOURS, INK, RED, faint, layout, places_of, plain
 
 __all__ = ["plot_components"]
@@ -22,8 +22,11 @@ VIEW = np.timedelta64(366, "D")
 """How much of holidays and regressors is in view at first; dragging shows the rest."""
 SLIGHT = 0.01
 """Share of the largest slope change below which a change is not marked."""
-LABELS, LONGEST = 36, 18
-"""Names of holidays that stand side by side, and letters of one."""
+LABELS, LONGEST, LETTER = 36, 18, 0.04
+"""Names of holidays that stand side by side, letters of one, and the share of the bars' height that a letter takes."""
+NAMED = 0.1
+"""Share of the largest effect of a day from which a day has its name."""
+GREY = "#b4bec8"
 
 Draw = Callable[[Any, "_Part", str, dict[str, int]], None]
 
@@ -52,14 +55,15 @@ def plot_components(
         raise ConfigError("future= was given, but not how far to forecast: say h=")
     wide = 100 * model.interval_width if level == "model" else level
     levels = () if wide is None else (wide,)
-    parts = [_Part.of(model, int(i), steps, future, levels) for i in places_of(model.panel_, ids, n)]
+    parts = _coloured([_Part.of(model, int(i), steps, future, levels) for i in places_of(model.panel_, ids, n)])
     rows = _rows(parts)
+    heights = [1.5 if draw is _holidays else 1.0 for _, draw in rows]  # their names take room
     figure = require("plotly.subplots", "report").make_subplots(
         rows=len(rows), cols=len(parts), column_titles=[plain(part.title) for part in parts],
-        vertical_spacing=0.3 / (len(rows) + 1), horizontal_spacing=0.08,
+        row_heights=heights, vertical_spacing=0.3 / (len(rows) + 1), horizontal_spacing=0.08,
     )  # fmt: skip
     figure.update_layout(
-        **layout("", 100 + 210 * len(rows)),
+        **layout("", 100 + round(210 * sum(heights))),
         barmode="relative",
         legend={"orientation": "h", "y": -0.02, "yanchor": "top"},
     )
@@ -106,10 +110,15 @@ class _Part:
             table=table,
             bends=(_wall(changes[panel.names.time]), changes["change"].to_numpy()),
             curves=dict(iter(curves.groupby("seasonality", sort=False))),
-            colours={name: COLOURS[list(table).index(name) % len(COLOURS)] for name in acting},
+            colours=dict.fromkeys(acting, GREY),
             regressors=frozenset(panel.column_names),
             level=f"{levels[0]:g}" if levels else None,
         )
+
+    def carried(self, name: str) -> float:
+        """How much a component adds or takes in the year in view."""
+        effect: float = self.table[name].abs().to_numpy()[self.times >= _begin(self)].sum()
+        return effect
 
     def band(self, name: str) -> tuple[NDArray[Any], NDArray[Any]] | None:
         """Lower and upper bounds (rows,) of a component."""
@@ -117,6 +126,17 @@ class _Part:
             return None
         low, high = (self.table[f"{name}-{side}-{self.level}"].to_numpy() for side in ("lo", "hi"))
         return low, high
+
+
+def _coloured(parts: Sequence[_Part]) -> list[_Part]:
+    """The same, each regressor and each of the holidays that carry most in a colour, alike for all series."""
+    acting = dict.fromkeys(name for part in parts for name in part.colours)
+    columns = [name for name in acting if any(name in part.regressors for part in parts)]
+    size = {name: sum(part.carried(name) for part in parts if name in part.colours) for name in acting}
+    holidays = sorted((name for name in acting if name not in columns), key=lambda name: -size[name])
+    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(columns)}
+    colours |= {name: COLOURS[i] if i < len(COLOURS) else GREY for i, name in enumerate(holidays)}
+    return [replace(part, colours={name: colours[name] for name in part.colours}) for part in parts]
 
 
 def _wall(times: Any) -> NDArray[Any]:
@@ -189,34 +209,54 @@ def _curve(figure: Any, part: _Part, name: str, cell: dict[str, int]) -> None:
 
 
 def _holidays(figure: Any, part: _Part, name: str, cell: dict[str, int]) -> None:
-    """What each holiday adds on its days, as bars, in view the last year; names stand where there is room."""
+    """What each holiday adds on its days, as bars, in view the last year; a day bears the name of what adds most."""
     days = part.times.astype("M8[D]")
     first = np.flatnonzero(np.diff(days, prepend=days[:1] - 1))  # a bar a day, however many rows a day has
     days, begin = days[first], _begin(part)
     step = np.diff(days).min() if len(days) > 1 else np.timedelta64(1, "D")
-    shown = days >= begin
-    top, bottom = np.zeros(len(days)), np.zeros(len(days))
-    peaks: list[tuple[float, Any, str]] = []
-    for holiday in (one for one in part.colours if one not in part.regressors):
-        y = part.table[holiday].to_numpy()[first]
+    names = [one for one in part.colours if one not in part.regressors]
+    effects = part.table[names].to_numpy()[first]
+    for holiday, y in zip(names, effects.T, strict=True):
         there = np.flatnonzero(y)
         figure.add_bar(x=days[there], y=y[there], name=plain(holiday), width=step / np.timedelta64(1, "ms"),
-                       marker_color=part.colours[holiday], marker_line_width=0, showlegend=False, **cell)  # fmt: skip
-        top, bottom = top + np.maximum(y, 0.0), bottom + np.minimum(y, 0.0)
-        peak = int(np.argmax(np.abs(y) * shown))
-        peaks += [(float(y[peak]), days[peak], holiday)] if y[peak] and shown[peak] else []
+                       marker_color=part.colours[holiday], marker_line_width=0, legend="legend2", legendgroup=holiday,
+                       showlegend=cell["col"] == 1 and part.colours[holiday] != GREY, **cell)  # fmt: skip
+    if cell["col"] == 1:
+        _legend(figure, GREY in part.colours.values(), cell)
+    margin = (days[-1] - begin) // LABELS
+    shown = days >= begin - margin
+    top, bottom = np.maximum(effects, 0.0).sum(axis=1), np.minimum(effects, 0.0).sum(axis=1)
     low, high = bottom[shown].min(initial=0.0), top[shown].max(initial=0.0)
-    room, margin = 0.8 * (high - low), (days[-1] - begin) // LABELS
-    taken: list[Any] = []
-    for _, day, holiday in sorted(peaks, key=lambda peak: -abs(peak[0])):
-        if all(abs(day - other) >= margin for other in taken):
-            taken.append(day)
-            word = holiday if len(holiday) <= LONGEST else f"{holiday[: LONGEST - 1]}…"
-            above = top[np.abs(days - day) < margin / 2].max(initial=0.0)
-            figure.add_annotation(x=_text(day), y=above, text=plain(word), textangle=-90, showarrow=False,
-                                  font_size=9, yanchor="bottom", **cell)  # fmt: skip
+    words = _names(days, names, np.where(shown[:, None], effects, 0.0), margin)
+    for day, word in words:
+        above = top[np.abs(days - day) < margin / 2].max(initial=0.0)
+        figure.add_annotation(x=_text(day), y=above, text=plain(word), textangle=-90, showarrow=False,
+                              font_size=9, yanchor="bottom", **cell)  # fmt: skip
+    room = (0.05 + LETTER * max((len(word) for _, word in words), default=0)) * (high - low)
     figure.update_xaxes(range=[_text(begin - margin), _text(days[-1] + margin)], **cell)
     figure.update_yaxes(range=[low - 0.05 * (high - low), high + room], **cell)
+
+
+def _names(days: NDArray[Any], names: Sequence[str], effects: Float, margin: Any) -> list[tuple[Any, str]]:
+    """Days (rows,) that bear a name, of what adds or takes most of effects (rows, names), with room between them."""
+    size = np.abs(effects).max(axis=1, initial=0.0)
+    taken: list[tuple[Any, str]] = []
+    for row in np.argsort(-size, kind="stable")[: np.count_nonzero(size > NAMED * size.max(initial=0.0))]:
+        holiday = names[int(np.argmax(np.abs(effects[row])))]
+        word = holiday if len(holiday) <= LONGEST else f"{holiday[: LONGEST - 1]}…"
+        # The days around a feast bear its name once.
+        if all(abs(days[row] - other) >= margin * (3 if word == said else 1) for other, said in taken):
+            taken.append((days[row], word))
+    return taken
+
+
+def _legend(figure: Any, others: bool, cell: dict[str, int]) -> None:
+    """The names of the holidays in colour, above their chart."""
+    if others:
+        figure.add_bar(x=[None], y=[None], name="others", marker_color=GREY, legend="legend2", **cell)
+    _, top = figure.get_subplot(**cell).yaxis.domain
+    above = top + 8 / figure.layout.height
+    figure.update_layout(legend2={"orientation": "h", "x": 0, "y": above, "yanchor": "bottom", "font_size": 11})
 
 
 def _regressors(figure: Any, part: _Part, name: str, cell: dict[str, int]) -> None:

@@ -374,7 +374,7 @@ known = ["promo"]
 type = "Prophet"
 growth = "logistic"
 changepoints = [2024-03-01]
-holidays = ["KR", { type = "KoreanHolidays", window = [-3, 2] }, { holiday = "party", ds = 2024-05-20 },
+holidays = ["US", { type = "KoreanHolidays", window = [-3, 2] }, { holiday = "party", ds = 2024-05-20 },
             { holiday = "party", ds = 2024-07-05, lower_window = -1, upper_window = 1 }]
 regressors = [{ name = "promo", mode = "multiplicative" }, "price"]
 seasonalities = { name = "fair", period = 30.5, fourier_order = 2, condition_name = "open" }
@@ -403,7 +403,7 @@ def test_job_says_all_that_prophet_can_be_told(tmp_path: Path) -> None:
     model = Prophet(
         growth="logistic",
         changepoints=["2024-03-01"],
-        holidays=("KR", KoreanHolidays(window=(-3, 2)), party),
+        holidays=("US", KoreanHolidays(window=(-3, 2)), party),
         regressors=(Regressor("promo", mode="multiplicative"), Regressor("price")),
         seasonalities=(Seasonality("fair", 30.5, 2, condition_name="open"),),
     )

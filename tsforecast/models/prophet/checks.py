@@ -115,14 +115,15 @@ def _check_rows(model: Arguments, panel: Panel) -> None:
 def _warn_of_bounds(cells: _Cells, y: Float) -> None:
     """DataWarning for series of which most rows (m,) lie beyond the capacity or the floor that their trend keeps to.
 
-    Seasons and noise carry some rows across; where it is most of them, the trend cannot be where the data is.
+    Seasons and noise carry rows across, of a series that has reached its capacity about half of them: three quarters
+    are more than chance.
     """
     columns, n = cells.columns, len(cells.panel)
     beyond = {"cap": y > columns["cap"]}
     if "floor" in columns:
         beyond["floor"] = y < columns["floor"]
     for name, rows in beyond.items():
-        most = 2 * np.bincount(cells.owner[rows], minlength=n) > np.bincount(cells.owner, minlength=n)
+        most = 4 * np.bincount(cells.owner[rows], minlength=n) > 3 * np.bincount(cells.owner, minlength=n)
         if most.any():
             side, end = ("below", "largest") if name == "cap" else ("above", "smallest")
             whose = "" if cells.panel.names.id is None else f" of {listed(cells.panel.ids[most])}"
@@ -165,7 +166,7 @@ def _check_ended(model: Arguments, panel: Panel) -> None:
     ]
     if ended:
         warnings.warn(
-            f"holidays: {listed(ended)} are taken as ended, for the history goes on without them. Add the dates that "
+            f"holidays are taken as ended, for the history goes on without them: {listed(ended)}. Add the dates that "
             "lack; a column ended in the table, true, says that there are none",
             DataWarning,
             stacklevel=2,

@@ -241,3 +241,18 @@ def test_models_without_columns_refuse_a_calendar_with_overrides() -> None:
         tf.SeasonalNaive(calendar=("KR", pd.DataFrame(COMPANY))).fit(sales())
     with pytest.raises(ConfigError, match="must do without past, known and calendar"):
         tf.AR(2, fallback=tf.AR(1, calendar=("KR", COMPANY)), on_error="fallback").fit(sales())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda table: tf.AR(2, calendar=("KR", table)).fit(sales()),
+        lambda table: tf.KoreanHolidays(overrides=table),
+        lambda table: features(np.array(["2022-04-20"], "M8[us]"), "KR", overrides=table),
+    ],
+)
+def test_overrides_of_a_calendar_there_is_not_are_told(use: Any) -> None:
+    table = {"date": ["2022-04-20"], "name": ["x"], "calendar": ["KRR"]}
+    with pytest.raises(ConfigError, match=r"rows for KRR, which is no calendar; did you mean KR"):
+        use(table)
+    use(table | {"calendar": ["US"]})

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsforecast.calendars.day_columns import DayColumns
+from tsforecast.calendars.harmonics import fourier
 from tsforecast.calendars.named import country_rows, read_stamps, table_rows
 from tsforecast.errors import ConfigError
 from tsforecast.models.prophet.holidays import Lapse, day_columns, holiday_parts, lapses
-from tsforecast.models.prophet.seasonal import fourier
 from tsforecast.panel import Float, Int
 
 prophet = pytest.importorskip("prophet")
@@ -377,3 +377,10 @@ def test_values_on_days_are_added_where_they_meet() -> None:
     columns = built({"holiday": ["a", "a"], "ds": ["2024-01-01", "2024-01-01"]}, days("2024-01-01", "2024-01-31"))
     values: Float = columns.at(np.array([day("2024-01-02"), day("2024-01-01"), day("2024-01-01")]))
     np.testing.assert_array_equal(values[:, 0], [0, 1, 1])
+
+
+def test_a_misspelt_column_of_a_holiday_table_is_told() -> None:
+    table = {"holiday": ["fair"], "ds": ["2023-05-01"], "priorscale": [1.0]}
+    with pytest.raises(ConfigError, match=r"has a column 'priorscale'; did you mean 'prior_scale'\?"):
+        table_rows(table)
+    assert len(table_rows(table | {"prior_scale": [2.0], "note": ["x"]}).day) == 1

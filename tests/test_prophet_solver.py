@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from tsforecast import Panel, Prophet, Regressor, Seasonality
+from tsforecast.calendars.harmonics import fourier
 from tsforecast.models.prophet import additive, nonlinear, spans
 from tsforecast.models.prophet.additive import Normal, variance_of
 from tsforecast.models.prophet.lasso import minimise, solved
 from tsforecast.models.prophet.moments import BLOCK, Changes, Columns, Target, gram, moment
 from tsforecast.models.prophet.posterior import Problem
-from tsforecast.models.prophet.seasonal import fourier
 from tsforecast.models.prophet.settings import Settings
 from tsforecast.models.prophet.spans import normal_equations
 from tsforecast.panel import Float

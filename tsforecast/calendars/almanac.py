@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from tsforecast.calendars.countries import Holidays, around, coverage, is_holiday_word
+from tsforecast.calendars.countries import Holidays, around, corrections, coverage, is_holiday_word
 from tsforecast.calendars.korea import in_families
-from tsforecast.calendars.overrides import Overrides, plain_overrides
+from tsforecast.calendars.overrides import Overrides
 from tsforecast.errors import ConfigError
 
 __all__ = ["AHEAD", "Almanac"]
@@ -57,7 +57,7 @@ class Almanac:
         if len(tables) > 1:
             raise ConfigError(f"{hint}; got {len(tables)} tables: put them into one, with a column calendar")
         words = tuple(item for item in items if isinstance(item, str))
-        made = cls(words, plain_overrides(tables[0]) if tables else None)
+        made = cls(words, corrections(tables[0]) if tables else None)
         if tables and not made.calendars:
             raise ConfigError(f"calendar= holds overrides but no country or exchange to apply them to; words: {words}")
         return made

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.calendars.overrides import Overrides, plain_overrides, rows_for
-from tsforecast.errors import ConfigError
+from tsforecast.errors import ConfigError, listed
 from tsforecast.panel import Bool, Int
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Holidays",
     "around",
+    "corrections",
     "coverage",
     "holiday_table",
     "is_holiday_word",
@@ -155,6 +156,17 @@ def _source(word: str, years: Iterable[int]) -> Any:
         # One language and both categories, so that names do not move and 1 May is off before 2026 too.
         return holidays.country_holidays("KR", years=years, categories=("public", "bank"), language="ko")
     return holidays.country_holidays(country, subdiv=region or None, years=years)
+
+
+def corrections(table: Any) -> Overrides:
+    """Overrides in plain form, as `plain_overrides` gives them; ConfigError for a row of a calendar there is not."""
+    plain = plain_overrides(table)
+    unknown = sorted({word for word in plain.get("calendar", []) if word and not is_holiday_word(word)})
+    if unknown:
+        near = near_calendars(unknown[0])
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ConfigError(f"calendar overrides have rows for {listed(unknown)}, which is no calendar{hint}")
+    return plain
 
 
 def near_calendars(word: str) -> list[str]:

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.calendars.almanac import Almanac
-from tsforecast.calendars.countries import Holidays, weekend
+from tsforecast.calendars.countries import Holidays, corrections, weekend
 from tsforecast.calendars.days_off import days_off, gap_after, gap_before
 from tsforecast.calendars.korea import FEASTS, feast_days
-from tsforecast.calendars.overrides import plain_overrides
 from tsforecast.panel import Int
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def day_table(word: str, first_year: int, last_year: int, overrides: Any = None)
     """
     import pandas as pd
 
-    almanac = Almanac((word,), None if overrides is None else plain_overrides(overrides))
+    almanac = Almanac((word,), None if overrides is None else corrections(overrides))
     found = almanac.holidays(word, first_year, last_year)
     first, last = np.array([f"{first_year}-01-01", f"{last_year}-12-31"], "datetime64[D]").astype(np.int64)
     facts = days_off(first, last, found.day, weekend(word))

@@ -39,9 +39,9 @@ from numpy.typing import NDArray
 
 from tsforecast.calendars.almanac import Almanac
 from tsforecast.calendars.clock import wall_clock
-from tsforecast.calendars.countries import is_holiday_word, meant, near_calendars, weekend
+from tsforecast.calendars.countries import corrections, is_holiday_word, meant, near_calendars, weekend
+from tsforecast.calendars.harmonics import fourier
 from tsforecast.calendars.holiday_columns import distances, holidays_in, is_off_weekday
-from tsforecast.calendars.overrides import plain_overrides
 from tsforecast.calendars.rhythm import CYCLES, Rhythm, Times
 from tsforecast.errors import ConfigError, listed
 from tsforecast.panel import Float, Int
@@ -50,7 +50,6 @@ __all__ = ["features"]
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WORDS = ("weekday", "month", "hour", "yearly:3", "weekly:2", "daily:4", "weekday:KR", "KR:distances", "NYSE")
-_MICROSECONDS = 86_400_000_000  # in a day
 
 _Columns = tuple[Float, list[str]]
 
@@ -103,7 +102,7 @@ def _picked(values: Float, names: list[str], wanted: Sequence[str] | None) -> tu
 
 def _almanac(words: str | Sequence[str], overrides: Any) -> Almanac:
     chosen = (words,) if isinstance(words, str) else tuple(words)
-    return Almanac(chosen, None if overrides is None else plain_overrides(overrides))
+    return Almanac(chosen, None if overrides is None else corrections(overrides))
 
 
 def _columns(word: str, grid: Times, almanac: Almanac) -> _Columns:
@@ -175,9 +174,5 @@ def _harmonics(cycle: str, order: str, grid: Times) -> _Columns:
         raise grid.refuse(word, "needs more than two rows a cycle")
     if int(order) > most:
         raise grid.refuse(word, f"has too many harmonics for {rows:g} rows a cycle; at most {cycle}:{most}")
-    # The phase is taken in whole microseconds, so that it is exact however far from 1970 the times are.
-    period = int(CYCLES[cycle] * _MICROSECONDS)
-    phase = (grid.local.astype(np.int64) % period) / period
-    angle = 2 * np.pi * phase[:, None] * np.arange(1, int(order) + 1)
-    values = np.stack([np.sin(angle), np.cos(angle)], axis=2).reshape(len(phase), 2 * int(order))
+    values = fourier(grid.local, CYCLES[cycle], int(order))
     return values, [f"{cycle}:{k}:{part}" for k in range(1, int(order) + 1) for part in ("sin", "cos")]

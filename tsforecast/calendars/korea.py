@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tsforecast.calendars.countries import Holidays, around, weekend
+from tsforecast.calendars.countries import Holidays, around, corrections, weekend
 from tsforecast.calendars.days_off import days_off
-from tsforecast.calendars.overrides import plain_overrides
 from tsforecast.errors import ConfigError, listed
 from tsforecast.panel import Int
 
@@ -66,7 +65,7 @@ def korean_holidays(first_year: int, last_year: int, overrides: Any = None) -> p
     """
     import pandas as pd
 
-    changes = None if overrides is None else plain_overrides(overrides)
+    changes = None if overrides is None else corrections(overrides)
     every = in_families(around("KR", first_year, last_year, changes))
     first, last = np.array([f"{first_year}-01-01", f"{last_year}-12-31"], "datetime64[D]").astype(np.int64)
     table = every.take((every.day >= first) & (every.day <= last))

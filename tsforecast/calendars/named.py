@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from tsforecast.panel import Bool, Float, Int
 __all__ = ["HolidayRows", "check_country", "country_rows", "read_stamps", "table_rows"]
 
 _LANGUAGE = "en_US"  # one language whatever the machine's, and the one of Prophet's own country holidays
+_OPTIONAL = ("lower_window", "upper_window", "prior_scale", "ended")  # columns of a table besides holiday and ds
 
 
 class HolidayRows(NamedTuple):
@@ -84,6 +86,10 @@ def _frame(table: Any) -> Any:
             f"holidays: a table has the columns holiday and ds; {listed(missing)} is not there "
             f"(columns: {listed(frame.columns, 20) or 'none'})"
         )
+    for name in frame.columns:
+        near = get_close_matches(name, _OPTIONAL, 1, cutoff=0.8)
+        if name not in _OPTIONAL and near and near[0] not in frame.columns:
+            raise ConfigError(f"holidays: the table has a column {name!r}; did you mean {near[0]!r}?")
     windows = [name for name in ("lower_window", "upper_window") if name in frame.columns]
     if len(windows) == 1:
         raise ConfigError(f"holidays: the table has {windows[0]} alone; give lower_window and upper_window, or neither")

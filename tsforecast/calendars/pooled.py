@@ -8,11 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from tsforecast.calendars.countries import Holidays, around, coverage, weekend
+from tsforecast.calendars.countries import Holidays, around, corrections, coverage, weekend
 from tsforecast.calendars.day_columns import DayColumns
 from tsforecast.calendars.days_off import DaysOff, days_off
 from tsforecast.calendars.korea import FAMILIES, FEASTS, feast_days, in_families
-from tsforecast.calendars.overrides import plain_overrides
 from tsforecast.errors import ConfigError, whole
 from tsforecast.panel import Bool, Float, Int
 
@@ -79,7 +78,7 @@ class KoreanHolidays:
         if self.mode not in (None, "additive", "multiplicative"):
             raise ConfigError(f"KoreanHolidays: mode must be additive, multiplicative or None, got {self.mode!r}")
         if self.overrides is not None:
-            object.__setattr__(self, "overrides", plain_overrides(self.overrides))
+            object.__setattr__(self, "overrides", corrections(self.overrides))
 
     def columns(self, first_day: int, last_day: int) -> DayColumns:
         """Table of the days `first_day` to `last_day` (days since 1970-01-01), cut to the years that are known."""

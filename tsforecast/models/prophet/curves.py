@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from tsforecast.calendars.harmonics import fourier
 from tsforecast.calendars.rhythm import Rhythm
 from tsforecast.models.prophet.components import deviation
 from tsforecast.models.prophet.forecasting import State
 from tsforecast.models.prophet.inference import covariances
 from tsforecast.models.prophet.layout import DAY
-from tsforecast.models.prophet.seasonal import fourier
 from tsforecast.models.prophet.settings import Settings
 from tsforecast.models.prophet.terms import Seasonality
 from tsforecast.panel import Float, Int, Panel

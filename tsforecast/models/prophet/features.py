@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsforecast.calendars.day_columns import DayColumns
-from tsforecast.models.prophet.seasonal import fourier
+from tsforecast.calendars.harmonics import fourier
 from tsforecast.models.prophet.terms import Regressor, Seasonality
 from tsforecast.panel import Bool, Float, Int
 

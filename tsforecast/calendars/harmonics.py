@@ -22,6 +22,6 @@ def fourier(times: NDArray[Any], period: float, order: int) -> Float:
     """
     # The remainder is taken before the angle: it is exact, so that no digit is lost however far 1970 is.
     stamps = times.astype("datetime64[us]").astype(np.int64).astype(np.float64)
-    phase = np.fmod(stamps, period * _MICROSECONDS) / (period * _MICROSECONDS)
+    phase = np.mod(stamps, period * _MICROSECONDS) / (period * _MICROSECONDS)
     angle = 2 * np.pi * phase[:, None] * np.arange(1, order + 1)
     return np.stack([np.sin(angle), np.cos(angle)], axis=2).reshape(len(phase), 2 * order)

@@ -21,7 +21,7 @@ from tsforecast.models.prophet.moments import BLOCK, Changes, Columns, Target, g
 from tsforecast.models.prophet.posterior import Problem
 from tsforecast.models.prophet.settings import Settings
 from tsforecast.models.prophet.spans import normal_equations
-from tsforecast.panel import Float
+from tsforecast.panel import Float, Int
 
 # The lasso
 
@@ -396,11 +396,11 @@ def test_normal_equations_of_ragged_series_at_several_cutoffs(
 ) -> None:
     made: dict[int, tuple[Float, Float, Float, int]] = {}
 
-    def noted(settings: Any, unit: Any, span: Any) -> tuple[Float, Float, Float]:
-        G, b, square = normal_equations(settings, unit, span)
+    def noted(settings: Any, unit: Any, span: Any) -> tuple[Float, Int, Float, Float]:
+        G, design, b, square = normal_equations(settings, unit, span)
         for j, i in enumerate(unit.spans):
-            made[int(i)] = G[j], b[j], square[j], unit.tau.shape[1]
-        return G, b, square
+            made[int(i)] = G[design[j]], b[j], square[j], unit.tau.shape[1]
+        return G, design, b, square
 
     monkeypatch.setattr(spans, "normal_equations", noted)
     whole = ragged(weights, gaps)

@@ -17,7 +17,7 @@ from tsforecast.panel import Bool, Float, Int
 
 __all__ = ["Mode", "Normal", "solve", "variance_of"]
 
-CLOSE = 1e-11
+CLOSE = 1e-9
 """How far the logarithm of the variance may be from its fixed point."""
 LOWEST = 1e-12
 """Share of the mean square below which a variance is taken for zero: no proper mode was met on the way down."""
@@ -70,8 +70,7 @@ def solve(problem: Normal) -> Mode:
     g = problem.precision.shape[1]
     theta, signs = np.zeros((n, p)), np.zeros((n, p - g), dtype=np.int8)
     floor = np.log(np.maximum(LOWEST * problem.square / np.maximum(problem.rows, 1), 1e-300))
-    # The prior mean can be far from the data, so the highest variance allows for what pulling to it costs.
-    x = np.log(np.maximum(variance_of(problem.square, problem.rows), 1e-300)) + 1e-6
+    x = np.log(np.maximum(_highest(problem), 1e-300)) + 1e-6
     low, high = floor.copy(), x + 5.0
     before, gap_before = np.full(n, np.nan), np.full(n, np.nan)
     proper, rounds = np.ones(n, dtype=bool), np.zeros(n, dtype=np.int64)
@@ -96,6 +95,23 @@ def solve(problem: Normal) -> Mode:
         proper[left] = ~fallen & (np.abs(gap) < SETTLED)
         left = left[~done & ~fallen]
     return Mode(theta, np.exp(x), proper, rounds)
+
+
+def _highest(problem: Normal) -> Float:
+    """A variance (b,) that no fixed point exceeds: of the residuals without slope changes, ridge at the target's own.
+
+    That fit is feasible at every variance, so the minimum has no larger residual than it and its penalty together.
+    """
+    g = problem.precision.shape[1]
+    v = variance_of(problem.square, problem.rows)
+    pull = v[:, None] * problem.precision
+    A = problem.gram[:, :g, :g].copy()
+    A[:, np.arange(g), np.arange(g)] += pull
+    theta = np.zeros_like(problem.moment)
+    theta[:, :g] = solved(A, (problem.moment[:, :g] + pull * problem.centre)[..., None])[..., 0]
+    penalty = (problem.precision * (theta[:, :g] - problem.centre) ** 2).sum(axis=1)
+    # The target's own variance bounds the fixed points but for what the prior's mean costs, which is in the penalty.
+    return variance_of(_residual(problem, theta) + v * penalty, problem.rows)
 
 
 def at_variance(problem: Normal, v: Float, signs: Signs, rounds: int = 400) -> tuple[Float, Signs]:

@@ -65,7 +65,8 @@ def _as_fitted(panel: Panel, state: State) -> Panel:
 
 def _normal(settings: Settings, unit: Unit, span: Scaled, theta: Float, variance: Float) -> Float:
     """Second derivatives (b, p, p) of f, where it is quadratic."""
-    H = normal_equations(settings, unit, span)[0] / variance[:, None, None]
+    G, design, _, _ = normal_equations(settings, unit, span)
+    H = G[design] / variance[:, None, None]
     g = np.arange(len(settings.precision))
     H[:, g, g] += settings.precision
     return H

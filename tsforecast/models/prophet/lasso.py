@@ -13,7 +13,7 @@ Signs = NDArray[np.int8]
 SIZES = (4, 8, 16)
 """Systems are padded to the next of these sizes, or solved whole: a function of their own size, so that company in the
 batch changes no bit."""
-EXCHANGES = 10
+EXCHANGES = 6
 """Rounds of block exchanges before what is left is solved by descent."""
 
 
@@ -89,9 +89,8 @@ def _solved(H: Float, c: Float, state: Signs, left: Int) -> Float:
         diagonal = np.arange(size)
         scale = A[:, diagonal, diagonal].max(axis=1)
         A[:, diagonal, diagonal] += np.where(inside, 1e-15 * scale[:, None] + 1e-300, 1.0)
-        b = np.take_along_axis(c[rows], place, axis=1) * inside
-        np.put_along_axis(x_rows := x[rows], place, solved(A, b[..., None])[..., 0], axis=1)
-        x[rows] = x_rows
+        b = c[rows[:, None], place] * inside
+        x[rows[:, None], place] = solved(A, b[..., None])[..., 0]
     return x
 
 

@@ -18,15 +18,15 @@ DAY = 86_400_000_000
 """Microseconds."""
 CELLS = 1_200_000
 """Values of column sums held at once by one worker."""
-SERIES = 256
-"""Series worked on at once: enough for the batch, few enough that a thread more has work too."""
+SERIES, SPANS = 512, 1024
+"""Series, and spans of them, worked on at once: enough for the batch, few enough that a thread more has work too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unit:
     """Some series that are worked on together, (s, L) from their first observed rows on, L a multiple of BLOCK.
 
-    rows (s, L) of the block, their grid positions (s, L), observed (s, L), weight (s, L), y (s, L) less its first
+    rows (s, L) of the block, grid positions (x, L) of the sources, observed and weight (s, L), y (s, L) less its first
     value `base` (s,), 0 where not observed, start (s,) microseconds and tau (s, L) days since then; source (s,) numbers
     the column sums that a series uses and `chief` (x,) is the series that stands for each; spans (b,) numbers the
     panel's spans, series (b,) whose they are, last (b,) their last observed row counted from the first.
@@ -112,7 +112,7 @@ def _packed(key: Int, length: Int, until: Int, width: int) -> Iterator[tuple[int
     for i in range(len(key)):
         cells = (len(keys) + 1) * int(length[i]) * (width + 1)
         full = int(key[i]) not in keys and cells > CELLS
-        if i > low and (full or i - low >= SERIES or until[i + 1] - until[low] > 8 * SERIES):
+        if i > low and (full or i - low >= SERIES or until[i + 1] - until[low] > SPANS):
             yield low, i
             low, keys = i, set()
         keys.add(int(key[i]))
@@ -129,30 +129,18 @@ def _unit(panel: Panel, seen: Bool, extent: _Extent, spans: Int, series: Int, la
     observed = seen[rows] & inside
     base = panel.y[first]
     y = np.where(observed, panel.y[rows] - base[:, None], 0.0)
-    position = rows + offset[:, None] if panel.at is None else panel.at[rows]
-    stamps = panel.grid[position].astype("datetime64[us]").astype(np.int64)
     # Sums run over the rows of the longest series of a source; what follows a shorter one's end is never asked for.
     longest = np.argsort(first - final, kind="stable")
     _, chief, source = np.unique(key[longest], return_index=True, return_inverse=True)
     chief, source = longest[chief], source[np.argsort(longest)]
+    position = rows[chief] + offset[chief, None] if panel.at is None else panel.at[rows[chief]]
+    stamps = panel.grid[position].astype("datetime64[us]").astype(np.int64)
     weight = observed.astype(float)
     if panel.weights is not None:
         weight *= np.where(observed, panel.weights[rows], 0.0)
-    start = stamps[:, 0]
+    start, tau = stamps[:, 0], (stamps - stamps[:, :1]) / DAY
     return Unit(
-        rows,
-        position,
-        observed,
-        weight,
-        y,
-        base,
-        start,
-        (stamps - start[:, None]) / DAY,
-        source,
-        chief,
-        spans,
-        series,
-        last,
+        rows, position, observed, weight, y, base, start[source], tau[source], source, chief, spans, series, last
     )
 
 
@@ -174,21 +162,21 @@ def facts(unit: Unit) -> Facts:
     """What the rows up to each span's last one say."""
     y = unit.y + unit.base[:, None]
     s, last = unit.series, unit.last
-    gaps = np.full(y.shape, np.inf)
-    if unit.observed.all():
-        gaps[:, 1:] = np.diff(unit.tau, axis=1)
-    else:
-        earlier = np.maximum.accumulate(np.where(unit.observed, unit.tau, -np.inf), axis=1)
-        gaps[:, 1:] = np.where(unit.observed[:, 1:], unit.tau[:, 1:] - earlier[:, :-1], np.inf)
+    # Series of one source have the same rows, the chief all of them.
+    chief, source = unit.chief, unit.source[s]
+    observed, tau = unit.observed[chief], unit.tau[chief]
+    gaps = np.full(tau.shape, np.inf)
+    earlier = np.maximum.accumulate(np.where(observed, tau, -np.inf), axis=1)
+    gaps[:, 1:] = np.where(observed[:, 1:], tau[:, 1:] - earlier[:, :-1], np.inf)
     low = np.minimum.accumulate(np.where(unit.observed, y, np.inf), axis=1)[s, last]
     high = np.maximum.accumulate(np.where(unit.observed, y, -np.inf), axis=1)[s, last]
     return Facts(
-        count=np.cumsum(unit.observed, axis=1, dtype=np.int64)[s, last],
+        count=np.cumsum(observed, axis=1, dtype=np.int64)[source, last],
         unit=np.where(last > 0, unit.tau[s, last], 1.0),
         low=low,
         high=high,
         top=np.maximum(np.abs(low), np.abs(high)),
-        step=np.minimum.accumulate(gaps, axis=1)[s, last],
+        step=np.minimum.accumulate(gaps, axis=1)[source, last],
     )
 
 

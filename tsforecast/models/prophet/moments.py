@@ -109,6 +109,10 @@ class Changes:
     row: Int
     unit: Float
 
+    def take(self, index: Int) -> Changes:
+        """Those of some spans."""
+        return Changes(self.tau[index], self.row[index], self.unit[index])
+
 
 def gram(columns: Columns, source: Int, last: Int, changes: Changes) -> Float:
     """X'WX (b, 2 + K + S, 2 + K + S) of X = [t, 1, columns, (t - s_j)_+] over the spans' rows up to `last` (b,)."""

@@ -56,8 +56,7 @@ class Scaled:
         """Some of the spans."""
         spans = {name: getattr(self, name)[index] for name in ("floor", "scale", "start", "changes", "mu", "std")}
         few = Facts(*(getattr(self.facts, name)[index] for name in Facts.__slots__))
-        places = Changes(self.places.tau[index], self.places.row[index], self.places.unit[index])
-        return replace(self, facts=few, places=places, **spans)
+        return replace(self, facts=few, places=self.places.take(index), **spans)
 
 
 def scaled(panel: Panel, settings: Settings, unit: Unit, calendar: Calendar) -> Scaled:
@@ -135,10 +134,10 @@ def _target_scale(
 def _columns(settings: Settings, unit: Unit, calendar: Calendar, raw: Float, names: list[str], first: Float) -> Float:
     """Columns (x, L, K) of the sources: shared by series where only the calendar has a say."""
     features = settings.features
-    shared = calendar.columns[unit.position[unit.chief]]
+    shared = calendar.columns[unit.position]
     if not features.has_row_columns:
         return shared
-    wall = calendar.wall[unit.position[unit.chief]]
+    wall = calendar.wall[unit.position]
     own = features.of_rows(wall, raw[unit.chief], names)
     r = len(features.regressors)
     if r:

@@ -49,10 +49,10 @@ class Found:
 
 def additive_mode(settings: Settings, unit: Unit, span: Scaled, active: Bool) -> Found:
     """Exact modes from normal equations."""
-    G, b, square = normal_equations(settings, unit, span)
+    G, design, b, square = normal_equations(settings, unit, span)
     n, p = b.shape
     g = 2 + len(settings.features.names)
-    active = active & (np.einsum("bii->bi", G) > 0)
+    active = active & (np.einsum("uii->ui", G) > 0)[design]
     padded = -(-np.count_nonzero(active[:, :g], axis=1) // WIDTHS) * WIDTHS
     theta, variance = np.zeros((n, p)), np.zeros(n)
     proper, rounds = np.ones(n, dtype=bool), np.zeros(n, dtype=np.int64)
@@ -66,7 +66,8 @@ def additive_mode(settings: Settings, unit: Unit, span: Scaled, active: Bool) ->
         place = np.concatenate([order, np.broadcast_to(np.arange(g, p), (len(own), p - g))], axis=1)
         held = np.concatenate([inside, active[own, g:]], axis=1)
         problem = additive.Normal(
-            gram=G[own[:, None, None], place[:, :, None], place[:, None, :]] * (held[:, :, None] & held[:, None, :]),
+            gram=G[design[own, None, None], place[:, :, None], place[:, None, :]]
+            * (held[:, :, None] & held[:, None, :]),
             moment=np.take_along_axis(b[own], place, axis=1) * held,
             square=square[own],
             rows=span.facts.count[own].astype(float),
@@ -81,27 +82,26 @@ def additive_mode(settings: Settings, unit: Unit, span: Scaled, active: Bool) ->
     return Found(theta, variance, proper, rounds, np.count_nonzero(active, axis=1))
 
 
-def normal_equations(settings: Settings, unit: Unit, span: Scaled) -> tuple[Float, Float, Float]:
-    """X'WX (b, p, p), X'Wy (b, p) and y'Wy (b,) on the model's scale, y less its first value."""
+def normal_equations(settings: Settings, unit: Unit, span: Scaled) -> tuple[Float, Int, Float, Float]:
+    """X'WX (u, p, p) of the designs there are and whose each span's is (b,), X'Wy (b, p) and y'Wy (b,).
+
+    On the model's scale, y less its first value. Spans of one source that end on one row have the same design.
+    """
     sums = Columns.of(unit.tau[unit.chief], unit.weight[unit.chief], span.columns)
     target = Target.of(unit.y, sums, unit.source)
     source = unit.source[unit.series]
-    G = gram(sums, source, unit.last, span.places)
+    _, lead, design = np.unique(source * unit.tau.shape[1] + unit.last, return_index=True, return_inverse=True)
+    G = gram(sums, source[lead], unit.last[lead], span.places.take(lead))
     b = moment(sums, target, source, unit.series, unit.last, span.places) / span.scale[:, None]
     square = target.square[unit.series, unit.last] / span.scale / span.scale  # the square of a tiny scale is 0
-    r = len(settings.features.regressors)
-    if r:
-        _standardise(G, b, span.mu - span.first[unit.series], span.std, 2 + len(settings.features.names) - r)
-    return G, b, square
-
-
-def _standardise(G: Float, b: Float, mu: Float, std: Float, at: int) -> None:
-    """Turn the columns from `at` on into (column - mu) / std, in place."""
-    for j in range(mu.shape[1]):
-        c = at + j
-        G[:, :, c] = (G[:, :, c] - mu[:, j, None] * G[:, :, 1]) / std[:, j, None]
-        G[:, c, :] = (G[:, c, :] - mu[:, j, None] * G[:, 1, :]) / std[:, j, None]
-        b[:, c] = (b[:, c] - mu[:, j] * b[:, 1]) / std[:, j]
+    mu = span.mu - span.first[unit.series]
+    for j in range(mu.shape[1]):  # regressors, the last columns, become (column - mu) / std
+        c = 2 + len(settings.features.names) - mu.shape[1] + j
+        m, std = mu[lead, j, None], span.std[lead, j, None]
+        G[:, :, c] = (G[:, :, c] - m * G[:, :, 1]) / std
+        G[:, c, :] = (G[:, c, :] - m * G[:, 1, :]) / std
+        b[:, c] = (b[:, c] - mu[:, j] * b[:, 1]) / span.std[:, j]
+    return G, design, b, square
 
 
 def general_mode(settings: Settings, unit: Unit, span: Scaled, active: Bool) -> Found:

@@ -73,16 +73,12 @@ def units(panel: Panel, width: int, row_columns: bool) -> Iterator[Callable[[], 
     seen = np.isfinite(panel.y) & np.isfinite(panel.columns).all(axis=1)
     if panel.weights is not None:
         seen &= panel.weights > 0
-    n_rows = len(seen)
-    index = np.arange(n_rows)
-    after = np.minimum.accumulate(np.where(seen, index, n_rows)[::-1])[::-1] if n_rows else index
-    before = np.maximum.accumulate(np.where(seen, index, -1)) if n_rows else index
-    begin = np.append(after, n_rows)[panel.start]
+    begin, end = _observed_ends(panel, seen)
     kept = np.flatnonzero((begin < panel.stop) & (panel.stop > panel.start))
     if not len(kept):
         return
     first, of_span = np.unique(begin[kept], return_inverse=True)
-    last = before[panel.stop[kept] - 1]
+    last = end[kept]
     final = np.zeros(len(first), dtype=np.int64)
     np.maximum.at(final, of_span, last)
     count = np.concatenate([[0], np.cumsum(seen)])
@@ -104,6 +100,16 @@ def units(panel: Panel, width: int, row_columns: bool) -> Iterator[Callable[[], 
         series = rank[of_span[mine]] - low
         chosen = extent.take(order[low:high])
         yield partial(_unit, panel, seen, chosen, kept[mine], series, last[mine] - first[of_span[mine]])
+
+
+def _observed_ends(panel: Panel, seen: Bool) -> tuple[Int, Int]:
+    """First observed row at or after each span's start, last one before its stop (n,); past an end if there is none."""
+    if seen.all():
+        return panel.start, panel.stop - 1
+    rows = np.arange(len(seen))
+    after = np.minimum.accumulate(np.where(seen, rows, len(seen))[::-1])[::-1]
+    before = np.maximum.accumulate(np.where(seen, rows, -1))
+    return np.append(after, len(seen))[panel.start], before[panel.stop - 1]
 
 
 def _packed(key: Int, length: Int, until: Int, width: int) -> Iterator[tuple[int, int]]:
@@ -168,8 +174,12 @@ def facts(unit: Unit) -> Facts:
     gaps = np.full(tau.shape, np.inf)
     earlier = np.maximum.accumulate(np.where(observed, tau, -np.inf), axis=1)
     gaps[:, 1:] = np.where(observed[:, 1:], tau[:, 1:] - earlier[:, :-1], np.inf)
-    low = np.minimum.accumulate(np.where(unit.observed, y, np.inf), axis=1)[s, last]
-    high = np.maximum.accumulate(np.where(unit.observed, y, -np.inf), axis=1)[s, last]
+    lowest, highest = np.where(unit.observed, y, np.inf), np.where(unit.observed, y, -np.inf)
+    if len(s) == len(y):  # a span a series, all of it
+        low, high = lowest.min(axis=1)[s], highest.max(axis=1)[s]
+    else:
+        low = np.minimum.accumulate(lowest, axis=1)[s, last]
+        high = np.maximum.accumulate(highest, axis=1)[s, last]
     return Facts(
         count=np.cumsum(observed, axis=1, dtype=np.int64)[source, last],
         unit=np.where(last > 0, unit.tau[s, last], 1.0),

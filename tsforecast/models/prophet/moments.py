@@ -79,14 +79,14 @@ class Target:
     @classmethod
     def of(cls, y: Float, columns: Columns, source: Int) -> Target:
         """Sums of y (s, L), 0 where there is no target, against the columns of its source (s,)."""
-        weighted = y * columns.weight[source]
-        shared = len(columns.values) == 1
-        a = columns.values if shared else columns.values[source]
+        # One source for all is broadcast, not copied.
+        mine: Int | slice = slice(None) if len(columns.values) == 1 else source
+        a, weighted = columns.values[mine], y * columns.weight[mine]
         blocks = _in_blocks(weighted[..., None]).swapaxes(2, 3) @ _in_blocks(a)
         return cls(
             y=weighted,
             zero=np.cumsum(weighted, axis=1),
-            one=np.cumsum(weighted * columns.tau[source], axis=1),
+            one=np.cumsum(weighted * columns.tau[mine], axis=1),
             square=np.cumsum(weighted * y, axis=1),
             blocks=_before(blocks)[:, :, 0],
         )

@@ -130,6 +130,10 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "a country's other name": ({"holidays": ["SouthKorea"]}, ("(did you mean KR?); there are",)),
     "the pooled calendar in words": ({"holidays": "KoreanHolidays"}, ("is text", "write KoreanHolidays()")),
     "the pooled calendar as code": ({"holidays": ["US", "korean_holidays()"]}, ("is text", "write KoreanHolidays()")),
+    "a country in holidays and calendar": (
+        {"holidays": KoreanHolidays(), "calendar": ("weekday", "KR")},
+        ("holidays and calendar both hold KR", "Leave it out of one"),
+    ),
     "Korea twice": (
         {"holidays": ["KR", KoreanHolidays()]},
         ("'KR' and KoreanHolidays()", "the same days", "Leave one"),

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tsforecast.calendars.almanac import Almanac
 from tsforecast.calendars.named import check_country, read_stamps, table_rows
 from tsforecast.calendars.pooled import KoreanHolidays
 from tsforecast.errors import ConfigError, listed, whole
@@ -52,6 +53,7 @@ class Arguments(Protocol):
     regressors: Any
     past: Any
     known: Any
+    calendar: Any
     on_error: Any
 
 
@@ -245,6 +247,15 @@ def _check_apart(columns: Sequence[str], seasonalities: Sequence[Seasonality]) -
 def _check_holidays(model: Arguments) -> None:
     """Countries and tables that cannot be read, and names in tables that other terms bear."""
     parts = list(holiday_parts(model.holidays))
+    countries = [part for part in parts if isinstance(part, str)] + [
+        "KR" for p in parts if isinstance(p, KoreanHolidays)
+    ]
+    doubled = sorted({word.partition("-")[0] for word in countries} & set(Almanac.of(model.calendar).calendars))
+    if doubled:
+        raise ConfigError(
+            f"holidays and calendar both hold {listed(doubled)}: each day would have two effects that cannot be told "
+            "apart. Leave it out of one of them"
+        )
     for part in parts:
         if isinstance(part, str):
             _check_word(part, any(isinstance(other, KoreanHolidays) for other in parts))

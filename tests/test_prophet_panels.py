@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsforecast import Panel, Prophet, Regressor, Seasonality, backtest, load
+from tsforecast import Panel, Prophet, Regressor, Seasonality, backtest, contract, load
 
 PROMO = (Regressor("promo"), Regressor("price", 0.5))
 
@@ -315,3 +315,14 @@ def test_columns_of_impossible_size_are_no_concern_of_others(size: float, mode: 
     told = model.copy().fit(panel_of(parts)).predict(5, future=ahead)
     others = clean["unique_id"] != "s2"
     pd.testing.assert_frame_equal(told[others], clean[others], check_exact=True)
+
+
+@pytest.mark.parametrize("mode", ["additive", "multiplicative"])
+def test_threads_change_no_bit(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = contract.example(150)
+    found = []
+    for threads in ("1", "2", "5"):  # and with them how many series are worked on at once
+        monkeypatch.setenv("TSFORECAST_THREADS", threads)
+        found.append(Prophet(holidays="KR", seasonality_mode=mode).fit(panel).state_["fit"]["spans"])
+    for other in found[1:]:
+        assert all(np.array_equal(found[0][name], other[name], equal_nan=True) for name in found[0])

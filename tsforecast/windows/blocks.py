@@ -10,7 +10,7 @@ import numpy as np
 
 from tsforecast.panel import Int
 
-__all__ = ["BLOCK", "in_blocks", "side_by_side"]
+__all__ = ["BLOCK", "cores", "in_blocks", "side_by_side"]
 
 BLOCK = 5000
 """Series worked on between two allocations: bounds memory. Blocks are independent, so neither their size nor the
@@ -21,7 +21,7 @@ SMALL = 16
 
 def in_blocks(n: int, work: Callable[[Int], None]) -> None:
     """Run `work` on the numbers of consecutive series, on as many threads as TSFORECAST_THREADS or the cores allow."""
-    workers = max(1, min(_threads(), n // SMALL))
+    workers = max(1, min(cores(), n // SMALL))
     # As many blocks for every worker, or one would wait for the other.
     # Within a block all systems are small.
     blocks = np.array_split(np.arange(n), workers * -(-n // (workers * BLOCK)) or 1)
@@ -33,7 +33,7 @@ def side_by_side(tasks: int, work: Callable[[int], None], workers: int | None = 
 
     Array operations let other threads run, so two cores are worth having; the first exception is raised.
     """
-    threads = min(workers or _threads(), tasks)
+    threads = min(workers or cores(), tasks)
     if threads <= 1:
         for task in range(tasks):
             work(task)
@@ -43,7 +43,8 @@ def side_by_side(tasks: int, work: Callable[[int], None], workers: int | None = 
             done.result()
 
 
-def _threads() -> int:
+def cores() -> int:
+    """Threads that may be used: TSFORECAST_THREADS, or what the machine gives this process."""
     given = os.environ.get("TSFORECAST_THREADS", "")
     if given.isdigit() and int(given):
         return int(given)

@@ -11,6 +11,7 @@ import numpy as np
 
 from tsforecast.models.prophet.moments import BLOCK, Changes
 from tsforecast.panel import Bool, Float, Int, Panel
+from tsforecast.windows.blocks import cores
 
 __all__ = ["DAY", "Facts", "Unit", "changepoints", "explicit", "facts", "units"]
 
@@ -18,8 +19,8 @@ DAY = 86_400_000_000
 """Microseconds."""
 CELLS = 1_200_000
 """Values of column sums held at once by one worker."""
-SERIES, SPANS = 512, 1024
-"""Series, and spans of them, worked on at once: enough for the batch, few enough that a thread more has work too."""
+FEWEST, SERIES, SPANS = 64, 512, 1024
+"""Least and most series worked on at once where there is a thread more to work on others, and most spans of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +96,8 @@ def units(panel: Panel, width: int, row_columns: bool) -> Iterator[Callable[[], 
     rank[order] = np.arange(len(order))
     in_order = np.argsort(rank[of_span], kind="stable")
     until = np.concatenate([[0], np.cumsum(np.bincount(rank[of_span], minlength=len(order)))])
-    for low, high in _packed(key[order], length[order], until, width):
+    at_once = min(max(FEWEST, -(-len(order) // cores())), SERIES)
+    for low, high in _packed(key[order], length[order], until, width, at_once):
         mine = in_order[until[low] : until[high]]
         series = rank[of_span[mine]] - low
         chosen = extent.take(order[low:high])
@@ -112,13 +114,13 @@ def _observed_ends(panel: Panel, seen: Bool) -> tuple[Int, Int]:
     return np.append(after, len(seen))[panel.start], before[panel.stop - 1]
 
 
-def _packed(key: Int, length: Int, until: Int, width: int) -> Iterator[tuple[int, int]]:
+def _packed(key: Int, length: Int, until: Int, width: int, series: int) -> Iterator[tuple[int, int]]:
     """Bounds of groups of bounded size: of column sums, of series, and of spans, `until[i]` before series i."""
     low, keys = 0, set[int]()
     for i in range(len(key)):
         cells = (len(keys) + 1) * int(length[i]) * (width + 1)
         full = int(key[i]) not in keys and cells > CELLS
-        if i > low and (full or i - low >= SERIES or until[i + 1] - until[low] > SPANS):
+        if i > low and (full or i - low >= series or until[i + 1] - until[low] > SPANS):
             yield low, i
             low, keys = i, set()
         keys.add(int(key[i]))

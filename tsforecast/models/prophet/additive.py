@@ -104,11 +104,9 @@ def _highest(problem: Normal) -> Float:
     """
     g = problem.precision.shape[1]
     v = variance_of(problem.square, problem.rows)
-    pull = v[:, None] * problem.precision
-    A = problem.gram[:, :g, :g].copy()
-    A[:, np.arange(g), np.arange(g)] += pull
+    A, moment = _gaussian(problem, v)
     theta = np.zeros_like(problem.moment)
-    theta[:, :g] = solved(A, (problem.moment[:, :g] + pull * problem.centre)[..., None])[..., 0]
+    theta[:, :g] = solved(A, moment[..., None])[..., 0]
     penalty = (problem.precision * (theta[:, :g] - problem.centre) ** 2).sum(axis=1)
     # The target's own variance bounds the fixed points but for what the prior's mean costs, which is in the penalty.
     return variance_of(_residual(problem, theta) + v * penalty, problem.rows)
@@ -117,11 +115,9 @@ def _highest(problem: Normal) -> Float:
 def at_variance(problem: Normal, v: Float, signs: Signs, rounds: int = 400) -> tuple[Float, Signs]:
     """The minimising theta (b, p) at the variances v (b,), and the signs of its slope changes."""
     g = problem.precision.shape[1]
-    G, pull = problem.gram, v[:, None] * problem.precision
-    A = G[:, :g, :g].copy()
-    A[:, np.arange(g), np.arange(g)] += pull
-    right = np.concatenate([G[:, :g, g:], (problem.moment[:, :g] + pull * problem.centre)[..., None]], axis=2)
-    gaussian = solved(A, right)
+    G = problem.gram
+    A, moment = _gaussian(problem, v)
+    gaussian = solved(A, np.concatenate([G[:, :g, g:], moment[..., None]], axis=2))
     across = G[:, g:, :g] @ gaussian
     H = G[:, g:, g:] - across[:, :, :-1]
     # What the Gaussian columns explain whole leaves rounding alone, of either sign: a ridge of its size keeps H convex.
@@ -131,6 +127,15 @@ def at_variance(problem: Normal, v: Float, signs: Signs, rounds: int = 400) -> t
     delta, signs = minimise(H, c, v / problem.tau, signs, rounds)
     rest = gaussian[:, :, -1] - (gaussian[:, :, :-1] @ delta[..., None])[..., 0]
     return np.concatenate([rest, delta], axis=1), signs
+
+
+def _gaussian(problem: Normal, v: Float) -> tuple[Float, Float]:
+    """Normal equations (b, g, g) and (b, g) of the Gaussian columns alone, their prior weighed in at variances v."""
+    g = problem.precision.shape[1]
+    pull = v[:, None] * problem.precision
+    A = problem.gram[:, :g, :g].copy()
+    A[:, np.arange(g), np.arange(g)] += pull
+    return A, problem.moment[:, :g] + pull * problem.centre
 
 
 def _residual(problem: Normal, theta: Float) -> Float:

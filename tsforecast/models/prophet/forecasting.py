@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from tsforecast.calendars.clock import wall_clock
-from tsforecast.errors import FutureError
 from tsforecast.forecast import Forecast
 from tsforecast.models.prophet import uncertainty
 from tsforecast.models.prophet.features import Features
@@ -112,9 +111,8 @@ def terms(state: State, ahead: Ahead, features: Features, groups: Sequence[Int])
 
 
 def columns_of(state: State, ahead: Ahead, features: Features, step: int) -> Iterator[tuple[slice, Float]]:
-    """Values (s, h, K) of all columns, `step` spans at a time; FutureError past the last day of known holidays."""
+    """Values (s, h, K) of all columns, `step` spans at a time."""
     stamps, back = np.unique(ahead.wall, return_inverse=True)
-    _covered(features, stamps)
     shared, back = features.at(stamps), back.reshape(ahead.wall.shape)
     for a in range(0, len(back), step):
         some = slice(a, a + step)
@@ -129,17 +127,6 @@ def _own(state: State, ahead: Ahead, features: Features, some: slice) -> Float:
         f = ahead.fits[some]
         own[..., -r:] = (own[..., -r:] - state["mu"][f, None]) / state["std"][f, None]
     return own
-
-
-def _covered(features: Features, stamps: NDArray[Any]) -> None:
-    if features.days is None or not len(stamps):
-        return
-    last = int(stamps[-1].astype("datetime64[D]").astype(np.int64))
-    if last > features.days.last:
-        raise FutureError(
-            f"the holidays that this model was fitted with are known until {np.datetime64(features.days.last, 'D')}, "
-            f"the forecast reaches {np.datetime64(last, 'D')}: fit again with a table that covers it"
-        )
 
 
 def pieces(state: State, ahead: Ahead, features: Features, growth: str) -> tuple[Float, Float, Float, Float]:

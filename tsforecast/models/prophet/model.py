@@ -106,8 +106,9 @@ class Prophet(Forecaster):
     @property
     def changepoints_(self) -> Any:
         """Table, a row a changepoint: id, time, `change` of the slope in units of the target a day."""
-        owner, moments, table = inference.changes(self._ready(), self._map_state("changepoints_")["spans"])
-        return frames.rows_table(self._ready(), owner, moments, table)
+        panel, spans, _ = self._fitted("changepoints_")
+        owner, moments, table = inference.changes(panel, spans)
+        return frames.rows_table(panel, owner, moments, table)
 
     @property
     def diagnostics_(self) -> Any:
@@ -115,18 +116,17 @@ class Prophet(Forecaster):
 
         `reduced` tells how often terms were taken away until it had one.
         """
-        return inference.diagnostics(self._ready(), self._map_state("diagnostics_")["spans"])
+        panel, spans, _ = self._fitted("diagnostics_")
+        return inference.diagnostics(panel, spans)
 
     def effects(self, levels: Sequence[float] = (95,)) -> Any:
         """Table: id, term, component, mode, estimate and its interval, of every coefficient and slope change.
 
         Additive effects are in units of the target, multiplicative ones shares of the trend, slope changes a day.
         """
-        panel, state = self._ready(), self._map_state("effects()")
-        features = self._features(panel, _days_of(state))
-        owner, table = inference.effects(
-            panel, self._settings(features, panel), state["spans"], checked_levels(levels), self._sums(features)
-        )
+        panel, spans, settings = self._fitted("effects()")
+        sums = self._sums(settings.features)
+        owner, table = inference.effects(panel, settings, spans, checked_levels(levels), sums)
         return frames.rows_table(panel, owner, None, table)
 
     def components(
@@ -138,12 +138,9 @@ class Prophet(Forecaster):
         them alone. `levels` adds bands of each component: Laplace's approximation, and for the trend its changes to
         come. `lower` and `upper` are not applied here. ConfigError where two columns would have one name.
         """
-        panel, state = self._ready(), self._map_state("components()")
-        features = self._features(panel, _days_of(state))
-        return components.table(
-            self._settings(features, panel), state["spans"], panel, self._parts(h, future, history),
-            self.name, checked_levels(levels),
-        )  # fmt: skip
+        panel, spans, settings = self._fitted("components()")
+        parts = self._parts(h, future, history)
+        return components.table(settings, spans, panel, parts, self.name, checked_levels(levels))
 
     def seasonal_curves(self, levels: Sequence[float] = ()) -> Any:
         """Table: id, seasonality, period, mode, day, estimate and its interval, of one period of every seasonality.
@@ -151,16 +148,15 @@ class Prophet(Forecaster):
         Additive ones in units of the target, multiplicative ones as shares of the trend. Day 0 is 1 January, Monday or
         midnight, for other periods that of 1970-01-01; the condition of a conditional one is taken as met.
         """
-        panel, state = self._ready(), self._map_state("seasonal_curves()")
-        settings = self._settings(self._features(panel, _days_of(state)), panel)
-        owner, table = curves.curves(panel, settings, state["spans"], checked_levels(levels))
+        panel, spans, settings = self._fitted("seasonal_curves()")
+        owner, table = curves.curves(panel, settings, spans, checked_levels(levels))
         return frames.rows_table(panel, owner, None, table)
 
     def describe(self) -> dict[str, Any]:
         """Name, parameters and columns, and of every component how many coefficients it has."""
         out = super().describe()
         if self.engine == "map":
-            names = self._features(self._ready(), _days_of(self.state_["fit"])).component
+            names = self._fitted("describe()")[2].features.component
             out["components"] = {name: names.count(name) for name in dict.fromkeys(names)}
         return out
 
@@ -186,12 +182,13 @@ class Prophet(Forecaster):
             parts.append(self._ahead(panel, steps, self._known_ahead(steps, future)))
         return parts
 
-    def _map_state(self, what: str) -> State:
-        self._ready()
+    def _fitted(self, what: str) -> tuple[Panel, State, Settings]:
+        """Rows, parameters a series and settings of a fitted model; ConfigError where `what` has no meaning."""
+        panel = self._ready()
         if self.engine != "map":
             raise ConfigError(f'{what} describes engine="map"; this model was fitted with engine={self.engine!r}')
-        state: State = self.state_["fit"]
-        return state
+        state = self.state_["fit"]
+        return panel, state["spans"], self._settings(self._features(panel, _days_of(state)), panel)
 
     def _sums(self, features: Features) -> tuple[Sequence[str], Float]:
         """Sums of coefficients that mean something together: what pooled calendars tell of their columns."""

@@ -1,0 +1,1 @@
+"""Lag-window networks: windows of rows in, the next steps out."""

@@ -36,7 +36,7 @@ def dense(run: Pass, name: str, x: Tensor) -> Tensor:
 
 
 def dropped(run: Pass, x: Tensor) -> Tensor:
-    """Each number kept with probability 1 - dropout and raised by as much (inverted dropout); untouched outside training."""
+    """In training, each number is kept with probability 1 - dropout and raised by as much (inverted dropout)."""
     share = run.net.dropout
     if run.draw is None or share == 0:
         return x

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tsforecast.models.neural import recurrent
-from tsforecast.models.neural.architecture import RECURRENT, Architecture, weights
+from tsforecast.models.neural.architecture import Architecture, weights
 from tsforecast.models.neural.blocks import Draw, Pass, convolution, dense, dropped, finished, pooled, uncrossed
 
 __all__ = ["encode", "forward", "initial", "size", "split"]
@@ -44,7 +44,7 @@ def split(net: Architecture, flat: Tensor) -> dict[str, Tensor]:
     """Views by name, each (m, *shape), of flat vectors (m, P)."""
     named = weights(net)
     sizes = [weight.size for weight in named]
-    parts = flat.split([*sizes, flat.shape[1] - sum(sizes)], dim=1)
+    parts = torch.split(flat, [*sizes, flat.shape[1] - sum(sizes)], dim=1)
     return {w.name: part.view(-1, *w.shape) for w, part in zip(named, parts, strict=False)}
 
 
@@ -121,7 +121,7 @@ def _top(run: Pass, x: Tensor, static: Tensor | None, ahead: Tensor | None, fuse
         x = torch.cat([x, static[:, None].expand(-1, x.shape[1], -1, -1)], dim=-1)
     if run.net.kind == "cnn":
         return _convolved(run, x)
-    out, states = _recurrent(run, x, fused)
+    _, states = _recurrent(run, x, fused)
     return finished(run, len(states) - 1, states[-1][0])
 
 

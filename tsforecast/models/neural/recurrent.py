@@ -4,8 +4,8 @@ A small layer costs what its calls cost, so a step is one product, in place, int
 steps at once, then the gates; on the way back what does not depend on the chain is worked out for all steps before it.
 Inside, arrays are (L, m, units, b): a step of all nets is one block, gates are blocks of it, and rows lie closest.
 
-Werbos (1990), Backpropagation through time, Proc. IEEE 78(10); Hochreiter & Schmidhuber (1997), Neural Computation 9(8);
-Cho et al. (2014), EMNLP, in the variant of cuDNN, whose reset gate acts on the product with the last state.
+Werbos (1990), Backpropagation through time, Proc. IEEE 78(10); Hochreiter & Schmidhuber (1997), Long short-term memory,
+Neural Computation 9(8); Cho et al. (2014), EMNLP, in the variant of cuDNN, whose reset gate acts on the product.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def _joined(a: Tensor | None, b: Tensor | None, like: Tensor) -> Tensor:
 def _products(
     ctx: Any, x: Tensor, w_x: Tensor, first: Tensor, out: Tensor, back: Tensor
 ) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Gradients of the rows (where somebody asks), of their weights and of the recurrent ones, over all steps at once."""
+    """Gradients of the rows (where somebody asks), of their weights and of the recurrent ones, for all steps at once."""
     dx = torch.matmul(w_x, back) if ctx.needs_input_grad[0] else None
     dw_x = torch.matmul(x, back.mT).sum(dim=0)
     before = torch.cat([first[None], out[:-1]])

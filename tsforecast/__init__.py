@@ -47,6 +47,7 @@ _NAMES = {
     "plot_components": "plots",
     "plot_findings": "plots",
     "plot_forecast": "plots",
+    "plot_learning_curve": "plots",
     "plot_tuning": "plots",
     "report": "reporting",
     "split": "findings",

@@ -23,7 +23,12 @@ from tsforecast.threads import one_blas_thread
 __all__ = ["Forecaster"]
 
 
-FREE = frozenset({"alias", "fallback", "intervals", "interval_width", "lower", "on_error", "seed", "upper"})
+FREE = frozenset(
+    {
+        "alias", "device", "fallback", "intervals", "interval_width", "lower", "on_error", "progress", "seed", "threads",
+        "upper",
+    }
+)  # fmt: skip
 """Parameters that may change between fit and predict."""
 
 
@@ -84,6 +89,10 @@ class Forecaster(Parameters):
         joined: State = growth.joined(old, new, n_old, len(panel) - n_old)
         return joined
 
+    def _greeted(self, state: State, panel: Panel) -> State:
+        """The state of series that `update` meets for the first time."""
+        return self.learn(panel, self.h_)
+
     def _completed(self, state: State, panel: Panel) -> State:
         """The state with what is worked out only on demand, while the rows it was fitted on are still there."""
         return state
@@ -137,8 +146,7 @@ class Forecaster(Parameters):
             fit = self._fit(panel, h, Memory(panel, h or 1))
         state: State = {"fit": fit, "thin": self._thin(panel)}
         if self.conformal is not None and h is not None and calibrate:
-            # Each series from its own end, as `predict` will: company may know later days there as well.
-            state["errors"] = self._calibrated(panel, self.conformal.origins(panel.last, h), h)
+            state["errors"] = self._errors(fit, panel, h)
         return state
 
     def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
@@ -157,6 +165,12 @@ class Forecaster(Parameters):
     def _thin(self, panel: Panel) -> Bool:
         thin: Bool = panel.observed < self._rows_needed(panel)
         return thin
+
+    def _errors(self, fit: State, panel: Panel, h: int) -> Float:
+        """Out-of-sample errors (n, c, h) that conformal intervals are made of; overridden where no refit is needed."""
+        assert self.conformal is not None
+        # Each series from its own end, as `predict` will: company may know later days there as well.
+        return self._calibrated(panel, self.conformal.origins(panel.last, h), h)
 
     def _calibrated(self, panel: Panel, cutoffs: Int, h: int) -> Float:
         quiet = self.copy(intervals="auto", on_error="skip")
@@ -273,7 +287,7 @@ class Forecaster(Parameters):
         panel, fresh = growth.extended(old, self.design(growth.newer(old, data), self.calendar_), revised)
         if fresh.any():
             new = panel.take(fresh).replace(series=np.arange(int(fresh.sum())))
-            learned = self.learn(new, self.h_)
+            learned = self._greeted(state, new)
             if "extremes" in state:
                 learned["extremes"] = failures.ranges(new)
             state = self._join(state, learned, panel, int((~fresh).sum()))

@@ -16,11 +16,16 @@ __all__ = ["FORECASTERS", "build", "find", "load", "recipe"]
 
 FORECASTERS = {
     "AR": "tsforecast.models.ar",
+    "CNN": "tsforecast.models.neural",
     "Climatology": "tsforecast.models.naive",
     "Drift": "tsforecast.models.naive",
+    "GRU": "tsforecast.models.neural",
+    "LSTM": "tsforecast.models.neural",
     "LagRegressor": "tsforecast.models.lag_regressor",
+    "MLP": "tsforecast.models.neural",
     "Naive": "tsforecast.models.naive",
     "Prophet": "tsforecast.models.prophet",
+    "RNN": "tsforecast.models.neural",
     "SeasonalNaive": "tsforecast.models.naive",
     "WindowMean": "tsforecast.models.naive",
 }

@@ -1,0 +1,217 @@
+"""Training: many nets of one architecture side by side, each with its own windows, draws, stop and best weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tsforecast.models.neural import nets
+from tsforecast.models.neural.architecture import Architecture
+from tsforecast.models.neural.batches import Batch, Rows
+from tsforecast.models.neural.data import Float32
+from tsforecast.models.neural.descent import Descent, Draws, augmented
+from tsforecast.models.neural.losses import losses
+from tsforecast.models.neural.options import Options, rate
+from tsforecast.panel import Float, Int
+
+__all__ = ["Task", "Trained", "train"]
+
+CHUNK = 512
+"""Rows of a batch that go through a recurrent net together: more fall out of the cache, and take twice the time."""
+EVALUATED = 4096
+
+
+class Task(NamedTuple):
+    """One net to train: windows (w,) that it learns from and (v,) that judge it, its draws, weights to begin with."""
+
+    trains: Int
+    validates: Int
+    generator: np.random.Generator
+    start: Float32 | None
+
+
+class Trained(NamedTuple):
+    """What came of m nets: weights (m, P); losses (m, E, 2) of training and validation; the epoch (m,) whose weights
+    were kept, from 1; the epoch (m,) whose loss was not finite, 0 where all were.
+    """
+
+    weights: Float32
+    history: Float
+    best: Int
+    failed: Int
+
+
+def train(
+    net: Architecture,
+    options: Options,
+    rows: Rows,
+    tasks: Sequence[Task],
+    tile: int,
+    fused: bool,
+    tell: Callable[[int, int, float], None],
+) -> Trained:
+    """Train every task's net, `tile` of them at a time; `tell(nets, epoch, loss)` hears of each epoch."""
+    out = Trained(
+        np.zeros((len(tasks), nets.size(net)), np.float32),
+        np.full((len(tasks), options.epochs, 2), np.nan),
+        np.zeros(len(tasks), np.int64),
+        np.zeros(len(tasks), np.int64),
+    )
+    for index in _tiles(options, tasks, tile):
+        part = _Tile(net, options, rows, [tasks[i] for i in index], fused).run(tell)
+        for name, some in part._asdict().items():
+            getattr(out, name)[index] = some
+    return out
+
+
+def padded(count: int) -> int:
+    """Rows of a batch, filled up so that no net's numbers lie in the odd tail of a tensor, which rounds differently."""
+    return -(-count // nets.MULTIPLE) * nets.MULTIPLE
+
+
+def _tiles(options: Options, tasks: Sequence[Task], tile: int) -> Iterator[Int]:
+    """Numbers of nets that train together: alike in steps an epoch and in padded batches, told by each alone."""
+    shapes: dict[tuple[int, ...], list[int]] = {}
+    for i, task in enumerate(tasks):
+        seen = min(len(task.trains), options.sample or len(task.trains))
+        batch = min(options.batch_size or seen, seen)
+        shape = (-(-seen // max(batch, 1)), padded(batch), padded(len(task.validates)))
+        shapes.setdefault(shape, []).append(i)
+    for members in shapes.values():
+        for first in range(0, len(members), tile):
+            yield np.array(members[first : first + tile], dtype=np.int64)
+
+
+class _Tile:
+    """Nets that train side by side, one flat row of weights each; those that stop leave when few are left."""
+
+    def __init__(self, net: Architecture, options: Options, rows: Rows, tasks: Sequence[Task], fused: bool) -> None:
+        self.net, self.options, self.rows, self.tasks, self.fused = net, options, rows, tasks, fused
+        self.device = rows.x.device
+        begun = np.stack([nets.initial(net, t.generator) if t.start is None else t.start for t in tasks])
+        self.descent = Descent(net, options, torch.from_numpy(begun).to(self.device))
+        count = len(tasks)
+        self.members = np.arange(count)  # numbers of the nets in the tile, and which of them still train
+        self.runs = np.ones(count, dtype=bool)
+        self.least = np.full(count, np.inf)
+        self.kept = begun.copy()
+        self.best, self.failed = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        self.history = np.full((count, options.epochs, 2), np.nan)
+
+    def run(self, tell: Callable[[int, int, float], None]) -> Trained:
+        """All epochs, until each net has stopped."""
+        epochs = self.options.epochs
+        for epoch in range(epochs):
+            self.descent.set_rate(self.options.learning_rate * rate(self.options.schedule, epoch, epochs))
+            trained = self._epoch()
+            judged = self._validated()
+            self._settle(epoch, trained, judged)
+            tell(int(self.runs.sum()), epoch + 1, float(np.mean(judged if np.isfinite(judged).all() else trained)))
+            if not self.runs.any():
+                break
+        return Trained(self.kept, self.history, self.best, self.failed)
+
+    def _present(self) -> list[Task]:
+        return [self.tasks[int(i)] for i in self.members]
+
+    def _epoch(self) -> Float:
+        """One pass over each net's windows in a new order; mean loss (m,) on the way."""
+        order, real = self._order()
+        total = torch.zeros(len(self.members), device=self.device)
+        count = torch.zeros_like(total)
+        draws = Draws([task.generator for task in self._present()], self.device)
+        for step in range(order.shape[1]):
+            loss, size = self._step(order[:, step], real[:, step], draws)
+            total += loss * size
+            count += size
+        return np.asarray((total / count.clamp(min=1e-12)).cpu().numpy(), dtype=np.float64)
+
+    def _order(self) -> tuple[Tensor, Tensor]:
+        """Windows (m, steps, b) of each batch, filled up with repeats, and which of them are real."""
+        orders = []
+        for task in self._present():
+            orders.append(task.trains[task.generator.permutation(len(task.trains))[: self.options.sample]])
+        longest = max(len(order) for order in orders)
+        batch = min(self.options.batch_size or longest, longest)
+        steps = -(-longest // batch)
+        chosen = np.zeros((len(orders), steps, padded(batch)), dtype=np.int64)
+        real = np.zeros(chosen.shape, dtype=np.float32)
+        for row, mask, order in zip(chosen, real, orders, strict=True):
+            row[...] = order[0]
+            row[:, :batch] = np.resize(order, steps * batch).reshape(steps, batch)
+            mask[:, :batch] = (np.arange(steps * batch) < len(order)).reshape(steps, batch)
+        return torch.from_numpy(chosen).to(self.device), torch.from_numpy(real).to(self.device)
+
+    def _step(self, index: Tensor, real: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        """One step of the optimiser; mean loss (m,) before it, and the weight (m,) that it stands for."""
+        size = (self.rows.weights(index) * real[..., None]).sum(dim=(1, 2))
+        share = 1 / size.clamp(min=1e-12)
+        updates: dict[str, Tensor] = {}
+
+        def loss() -> Tensor:
+            whole = torch.zeros_like(size)
+            for some, mask in zip(*self._chunks(index, real), strict=True):
+                batch = augmented(self.rows.batch(some), self.options, draws)
+                part = self._loss(batch, mask, draws, updates) * share
+                torch.autograd.backward(part.sum())
+                whole += part.detach()
+            return whole
+
+        first = self.descent.step(loss)
+        self.descent.write(updates)
+        return first, size
+
+    def _chunks(self, index: Tensor, real: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        whole = self.net.norm == "batch" or index.shape[1] <= CHUNK
+        parts = 1 if whole else -(-index.shape[1] // CHUNK)
+        return index.chunk(parts, dim=1), real.chunk(parts, dim=1)
+
+    def _loss(self, batch: Batch, real: Tensor, draws: Draws | None, updates: dict[str, Tensor]) -> Tensor:
+        """Summed loss (m,) of a batch; with `draws`, as in training."""
+        predicted = nets.forward(
+            self.net, nets.split(self.net, self.descent.flat), batch.x, static=batch.static, ahead=batch.ahead,
+            known=batch.known, real=real, draw=draws, updates=updates, fused=self.fused,
+        )  # fmt: skip
+        each = losses(self.options.loss, predicted, batch.target, batch.centre, batch.scale, self.options.quantiles)
+        return (each * (batch.weight * real[..., None])).sum(dim=(1, 2))
+
+    def _validated(self) -> Float:
+        """Mean loss (m,) on each net's validation windows, in order; NaN where there are none."""
+        lists = [task.validates for task in self._present()]
+        width = padded(max(len(one) for one in lists))
+        index = np.zeros((len(lists), width), dtype=np.int64)
+        real = np.zeros(index.shape, dtype=np.float32)
+        for i, one in enumerate(lists):
+            index[i, : len(one)], real[i, : len(one)] = one, 1.0
+        total, size = np.zeros(len(lists)), np.zeros(len(lists))
+        with torch.no_grad():
+            for first in range(0, width, EVALUATED):
+                some = torch.from_numpy(index[:, first : first + EVALUATED]).to(self.device)
+                mask = torch.from_numpy(real[:, first : first + EVALUATED]).to(self.device)
+                batch = self.rows.batch(some)
+                total += self._loss(batch, mask, None, {}).cpu().numpy()
+                size += (batch.weight * mask[..., None]).sum(dim=(1, 2)).cpu().numpy()
+        return np.where(size > 0, total / np.maximum(size, 1e-12), np.nan)
+
+    def _settle(self, epoch: int, trained: Float, judged: Float) -> None:
+        """Keep the weights of better epochs; nets that failed, or no longer get better, stop."""
+        members, patience = self.members, self.options.patience
+        self.history[members[self.runs], epoch] = np.stack([trained, judged], axis=1)[self.runs]
+        flat = self.descent.flat.detach()
+        finite = np.isfinite(trained) & ~np.isinf(judged) & torch.isfinite(flat).all(dim=1).cpu().numpy()
+        self.failed[members[self.runs & ~finite]] = epoch + 1
+        self.runs &= finite
+        better = self.runs & ((judged < self.least[members]) if patience is not None else True)
+        self.kept[members[better]] = flat[torch.from_numpy(better).to(self.device)].cpu().numpy()
+        self.least[members[better]], self.best[members[better]] = judged[better], epoch + 1
+        if patience is not None:
+            self.runs &= epoch + 1 - self.best[members] < patience
+        # A net that has stopped goes on for nothing; moving the others together costs as much as some steps.
+        if 2 * self.runs.sum() <= len(members) or not finite.all():
+            index = np.flatnonzero(self.runs)
+            self.members, self.runs = members[index], self.runs[index]
+            self.descent.keep(torch.from_numpy(index).to(self.device))

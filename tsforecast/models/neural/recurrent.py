@@ -1,8 +1,11 @@
 """Recurrent layers of many nets at once, with gradients written out: a few tensor calls a step, and no graph of steps.
 
-A small layer costs what its calls cost, so a step is one product, in place, into inputs that were projected for all
-steps at once, then the gates; on the way back what does not depend on the chain is worked out for all steps before it.
+A small layer costs what its calls cost, so a step is one product for all gates of all nets, from a column that holds
+the row, a one (its weights are the biases) and the last state; on the way back, what does not depend on the chain is
+worked out for all steps beforehand, and the weights' gradients for all steps afterwards.
 Inside, arrays are (L, m, units, b): a step of all nets is one block, gates are blocks of it, and rows lie closest.
+tanh a = 2 sigmoid 2a - 1 throughout: torch's tanh takes six times as long (AVX-512, float32), and so all gates of a
+step are one call.
 
 Werbos (1990), Backpropagation through time, Proc. IEEE 78(10); Hochreiter & Schmidhuber (1997), Long short-term memory,
 Neural Computation 9(8); Cho et al. (2014), EMNLP, in the variant of cuDNN, whose reset gate acts on the product.
@@ -10,6 +13,7 @@ Neural Computation 9(8); Cho et al. (2014), EMNLP, in the variant of cuDNN, whos
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +21,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 __all__ = ["Cell", "State", "gru", "lstm", "rnn"]
+
+aten = torch.ops.aten
 
 State = tuple[Tensor, ...]
 """What a layer carries from row to row, each (m, b, u): the output, and for LSTM the cell besides."""
@@ -40,206 +46,266 @@ def rnn(
     """
     if fused:
         return _fused("rnn_relu" if relu else "rnn_tanh", x, cell, state)
-    w_x = torch.cat([cell.weight_ih, (cell.bias_ih + cell.bias_hh)[:, None]], dim=1)
-    (h,) = _states(x, cell, state, 1)
-    out, last = _Rnn.apply(_rows(x), w_x, cell.weight_hh, h, relu)
-    return out.permute(1, 0, 3, 2), (last.mT,)
+    return _run(_Rnn, x, cell, state or _zeros(x, cell, 1), relu)
 
 
 def lstm(x: Tensor, cell: Cell, state: State | None = None, *, fused: bool = False) -> tuple[Tensor, State]:
     """States (m, L, b, u) of LSTM units and the last output and cell, from rows x (m, L, b, p)."""
     if fused:
         return _fused("lstm", x, cell, state)
-    units = cell.weight_hh.shape[1]
-    # Output gate first: input, forget and output are one block for the sigmoid, input, forget and new one for the cell.
-    w_x = torch.cat([cell.weight_ih, (cell.bias_ih + cell.bias_hh)[:, None]], dim=1).roll(units, dims=-1)
-    h, c = _states(x, cell, state, 2)
-    out, last, kept = _Lstm.apply(_rows(x), w_x, cell.weight_hh.roll(units, dims=-1), h, c)
-    return out.permute(1, 0, 3, 2), (last.mT, kept.mT)
+    return _run(_Lstm, x, cell, state or _zeros(x, cell, 2))
 
 
 def gru(x: Tensor, cell: Cell, state: State | None = None, *, fused: bool = False) -> tuple[Tensor, State]:
     """States (m, L, b, u) of gated units and the last one, from rows x (m, L, b, p)."""
     if fused:
         return _fused("gru", x, cell, state)
-    units = cell.weight_hh.shape[1]
-    both = 2 * units
-    # Reset, update, what the last state says of the new one (its bias), what the row says of it.
-    weight, b_ih, b_hh = cell.weight_ih, cell.bias_ih[:, None], cell.bias_hh[:, None]
-    blank = torch.zeros_like(weight[..., both:])
-    w_x = torch.cat(
-        [
-            torch.cat([weight[..., :both], blank, weight[..., both:]], dim=-1),
-            torch.cat([b_ih[..., :both] + b_hh[..., :both], b_hh[..., both:], b_ih[..., both:]], dim=-1),
-        ],
-        dim=1,
-    )
-    (h,) = _states(x, cell, state, 1)
-    out, last = _Gru.apply(_rows(x), w_x, cell.weight_hh, h)
-    return out.permute(1, 0, 3, 2), (last.mT,)
+    return _run(_Gru, x, cell, state or _zeros(x, cell, 1))
 
 
-def _rows(x: Tensor) -> Tensor:
-    """Rows (L, m, p + 1, b) from (m, L, b, p): a one joined, so that biases are a row of the weights."""
-    x = x.permute(1, 0, 3, 2)
-    return torch.cat([x, x.new_ones(()).expand(*x.shape[:2], 1, x.shape[3])], dim=2)
+def _run(
+    layer: type[torch.autograd.Function], x: Tensor, cell: Cell, state: State, *options: bool
+) -> tuple[Tensor, State]:
+    tensors = (x, *cell, *state)
+    kept = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    out, *last = layer.apply(kept, *options, *tensors)  # type: ignore[no-untyped-call]
+    return out, tuple(last)
 
 
-def _states(x: Tensor, cell: Cell, state: State | None, count: int) -> list[Tensor]:
-    if state is not None:
-        return [s.mT for s in state]
-    return [x.new_zeros(x.shape[0], cell.weight_hh.shape[1], x.shape[2])] * count
+def _zeros(x: Tensor, cell: Cell, count: int) -> State:
+    return (x.new_zeros(x.shape[0], x.shape[2], cell.weight_hh.shape[1]),) * count
 
 
 def _fused(name: str, x: Tensor, cell: Cell, state: State | None) -> tuple[Tensor, State]:
     """A layer by torch's kernel (oneDNN, cuDNN), which knows one net: the nets in turn."""
-    state = tuple(s.mT for s in _states(x, cell, state, 2 if name == "lstm" else 1))
-    run, outs, lasts = getattr(torch._VF, name), [], []
+    state = state or _zeros(x, cell, 2 if name == "lstm" else 1)
+    kernel, outs, lasts = getattr(torch._VF, name), [], []
     for i, rows in enumerate(x):
-        kept = [weight[i].mT.contiguous() if weight.dim() == 3 else weight[i] for weight in cell]
+        # Side by side in memory, as cuDNN wants them.
+        sizes = [weights[i].numel() for weights in cell]
+        flat = torch.cat([weights[i].t().flatten() for weights in cell]).split(sizes)
+        weights = [part.view(weights[i].t().shape) for part, weights in zip(flat, cell, strict=True)]
         begin = [s[i : i + 1].contiguous() for s in state]
-        # Hidden state, weights, has biases, layers, dropout, training, bidirectional, rows of the batch first.
-        begin_with = begin if name == "lstm" else begin[0]
-        out, *last = run(rows.contiguous(), begin_with, kept, True, 1, 0.0, torch.is_grad_enabled(), False, False)
+        # Has biases; one layer; no dropout; training; one way; rows are not the first axis.
+        told = (True, 1, 0.0, torch.is_grad_enabled(), False, False)
+        out, *last = kernel(rows.contiguous(), begin if name == "lstm" else begin[0], weights, *told)
         outs.append(out)
         lasts.append(last)
     return torch.stack(outs), tuple(torch.cat(s) for s in zip(*lasts, strict=True))
 
 
 class _Rnn(torch.autograd.Function):
-    """Rows (L, m, p + 1, b), weights (m, p + 1, u) and (m, u, u), first state (m, u, b)."""
-
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w_x: Tensor, w_h: Tensor, h: Tensor, relu: bool) -> tuple[Tensor, Tensor]:
-        out = torch.matmul(w_x.mT, x)
-        first, product = h, w_h.mT
-        squash = Tensor.relu_ if relu else Tensor.tanh_
-        for step in out.unbind():
-            h = squash(step.baddbmm_(product, h))
-        ctx.save_for_backward(x, w_x, w_h, first, out)
+    def forward(ctx: Any, kept: bool, relu: bool, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        weights = _packed(Cell(*tensors[:4]))
+        columns, states = _columns(x, tensors[4])
+        product, minus = (weights if relu else 2 * weights).mT.contiguous(), _scalar(-1, x)
+        for column, state in _steps(columns, states[1:]):
+            sums = torch.bmm(product, column)
+            if relu:
+                torch.clamp_min(sums, 0, out=state)
+            else:
+                torch.add(minus, sums.sigmoid_(), alpha=2, out=state)
         ctx.relu = relu
-        ctx.set_materialize_grads(False)
-        return out, h.clone()
+        return _given(ctx, states, (columns, states, weights))
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor | None, dh: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, w_x, w_h, first, out = ctx.saved_tensors
-        slope = (out > 0).to(out.dtype) if ctx.relu else 1 - out * out
-        back = torch.empty_like(out)
-        came = _came(grad, out)
-        dh = _joined(dh, came[-1], first)
-        for t in range(len(out) - 1, -1, -1):
-            d = torch.mul(dh, slope[t], out=back[t])
-            dh = _joined(came[t - 1] if t else None, torch.bmm(w_h, d), first)
-        return (*_products(ctx, x, w_x, first, out, back), dh, None)
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor | None, last: Tensor | None) -> tuple[Tensor | None, ...]:
+        columns, states, weights = ctx.saved_tensors
+        out, units = states[1:], states.shape[2]
+        through = weights[:, :units]
+        back = (out > 0).to(out.dtype) if ctx.relu else torch.addcmul(_scalar(1, out), out, out, value=-1)
+        dh = _arriving(last, states)
+        for came, slopes in _backwards(grad, back):
+            dh = dh if came is None else dh + came
+            dh = torch.bmm(through, slopes.mul_(dh))
+        dx, dw = _products(ctx.needs_input_grad[2], columns, weights, back, units)
+        return None, None, dx, *_unpacked(dw, units), dh.mT
 
 
 class _Lstm(torch.autograd.Function):
-    """Rows (L, m, p + 1, b), weights (m, p + 1, 4 u) and (m, u, 4 u), first states (m, u, b); gates o, i, f, n."""
+    """Gates lie in the order output, input, forget, new, so that the three for the cell are one block.
+
+    Inside, the cell is doubled and states are negative: a step needs fewer calls.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w_x: Tensor, w_h: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        gates, product, first = torch.matmul(w_x.mT, x), w_h.mT, h
-        steps, m, units, b = len(x), *h.shape
-        out, squashed, cells = (
-            h.new_empty(steps, m, units, b),
-            h.new_empty(steps, m, units, b),
-            c.new_empty(steps + 1, m, units, b),
-        )
-        cells[0] = c
-        o, i, f, n = (block.unbind() for block in gates.view(steps, m, 4, units, b).unbind(2))
-        for t, (step, sigmoids) in enumerate(zip(gates.unbind(), gates[:, :, : 3 * units].unbind(), strict=True)):
-            step.baddbmm_(product, h)
-            sigmoids.sigmoid_()
-            n[t].tanh_()
-            c = torch.mul(f[t], c, out=cells[t + 1]).addcmul_(i[t], n[t])
-            h = torch.mul(o[t], torch.tanh(c, out=squashed[t]), out=out[t])
-        ctx.save_for_backward(x, w_x, w_h, first, out, gates, cells, squashed)
-        ctx.set_materialize_grads(False)
-        return out, h.clone(), c.clone()
+    def forward(ctx: Any, kept: bool, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        cell, h, c = Cell(*tensors[:4]), *tensors[4:]
+        units = h.shape[2]
+        weights = _packed(cell).roll(units, dims=-1)
+        weights[..., 3 * units :] *= 2
+        columns, states = _columns(x, -h)
+        product = torch.cat([-weights[:, :units], weights[:, units:]], dim=1).mT.contiguous()
+        gates, squashed, cells = (_room(kept, columns, n, k * units) for n, k in ((0, 4), (0, 1), (1, 1)))
+        c = torch.mul(c.mT, 2, out=cells[0])
+        blocks = gates.unflatten(2, (4, units)).unbind(2)
+        for column, sums, o, i, f, n, new, squash, state in _steps(
+            columns, gates, *blocks, cells[1:], squashed, states[1:]
+        ):
+            torch.bmm(product, column, out=sums).sigmoid_()
+            # 2 c = f 2 c + 2 i (2 n - 1) and -h = o - 2 o sigmoid(2 c), n before its tanh.
+            c = torch.mul(f, c, out=new).addcmul_(i, n, value=4).sub_(i, alpha=2)
+            torch.addcmul(o, o, torch.sigmoid(c, out=squash), value=-2, out=state)
+        states.neg_()
+        return *_given(ctx, states, (columns, states, weights, gates, squashed, cells)), (c / 2).mT
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor | None, dh: Tensor | None, dc: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, w_x, w_h, first, out, gates, cells, squashed = ctx.saved_tensors
-        steps, m, units, b = out.shape
-        o, i, f, n = gates.view(steps, m, 4, units, b).unbind(2)
-        into_cell = o * (1 - squashed * squashed)
-        slopes = torch.stack([squashed * o * (1 - o), n * i * (1 - i), cells[:-1] * f * (1 - f), i * (1 - n * n)], 2)
+    @once_differentiable
+    def backward(
+        ctx: Any, grad: Tensor | None, last: Tensor | None, last_cell: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        columns, states, weights, gates, squashed, cells = ctx.saved_tensors
+        units = states.shape[2]
+        through = weights[:, :units]
+        o, i, _, n = gates.unflatten(2, (4, units)).unbind(2)
         back = torch.empty_like(gates)
-        blocks = back.view(steps, m, 4, units, b)
-        came = _came(grad, out)
-        dh = _joined(dh, came[-1], first)
-        dc = torch.zeros_like(first) if dc is None else dc
-        for t in range(steps - 1, -1, -1):
-            dc = torch.addcmul(dc, dh, into_cell[t])
-            torch.mul(slopes[t][:, 0], dh, out=blocks[t][:, 0])
-            torch.mul(slopes[t][:, 1:], dc[:, None], out=blocks[t][:, 1:])
-            dh = _joined(came[t - 1] if t else None, torch.bmm(w_h, back[t]), first)
-            dc = dc * f[t]
-        return (*_products(ctx, x, w_x, first, out, back), dh, dc)
+        blocks = back.unflatten(2, (4, units))
+        torch.sub(squashed, 0.5, out=blocks[:, :, 0]).mul_(2)
+        torch.sub(n, 0.5, out=blocks[:, :, 1]).mul_(4)
+        blocks[:, :, 2] = cells[:-1]
+        torch.mul(i, 4, out=blocks[:, :, 3])
+        aten.sigmoid_backward.grad_input(back, gates, grad_input=back)
+        into = aten.sigmoid_backward(o, squashed)
+        dh, dc = _arriving(last, states), _arriving(last_cell, states) / 2
+        parts = back, blocks[:, :, 0], blocks[:, :, 1:], into, gates[:, :, 2 * units : 3 * units]
+        for came, d, first, others, slope, f in _backwards(grad, *parts):
+            dh = dh if came is None else dh + came
+            dc = dc.addcmul_(dh, slope, value=2)
+            first.mul_(dh)
+            others.mul_(dc.unsqueeze(1))
+            dh, dc = torch.bmm(through, d), dc.mul_(f)
+        dx, dw = _products(ctx.needs_input_grad[1], columns, weights, back, units)
+        dw[..., 3 * units :] *= 2
+        return None, dx, *_unpacked(dw.roll(-units, dims=-1), units), dh.mT, (2 * dc).mT
 
 
 class _Gru(torch.autograd.Function):
-    """Rows (L, m, p + 1, b), weights (m, p + 1, 4 u) and (m, u, 3 u), first state (m, u, b)."""
+    """Gates lie in the order reset, update, what the state says of the new one, what the row says of it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w_x: Tensor, w_h: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        gates, product, first = torch.matmul(w_x.mT, x), w_h.mT, h
-        steps, m, units, b = len(x), *h.shape
-        out = h.new_empty(steps, m, units, b)
-        r, z, said, n = (block.unbind() for block in gates.view(steps, m, 4, units, b).unbind(2))
-        sigmoids, products = gates[:, :, : 2 * units].unbind(), gates[:, :, : 3 * units].unbind()
-        for t in range(steps):
-            products[t].baddbmm_(product, h)
-            sigmoids[t].sigmoid_()
-            new = n[t].addcmul_(r[t], said[t]).tanh_()
-            h = torch.lerp(new, h, z[t], out=out[t])
-        ctx.save_for_backward(x, w_x, w_h, first, out, gates)
-        ctx.set_materialize_grads(False)
-        return out, h.clone()
+    def forward(ctx: Any, kept: bool, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        cell, h = Cell(*tensors[:4]), tensors[4]
+        units = h.shape[2]
+        weights = _packed_apart(cell)
+        weights[..., 2 * units :] *= 2
+        columns, states = _columns(x, h)
+        gates = _room(kept, columns, 0, 4 * units)
+        h, product, minus = states[0], weights.mT.contiguous(), _scalar(-1, x)
+        parts = gates, gates[:, :, : 2 * units], *gates.unflatten(2, (4, units)).unbind(2)
+        for column, sums, both, r, z, said, n, state in _steps(columns, *parts, states[1:]):
+            torch.bmm(product, column, out=sums)
+            both.sigmoid_()
+            torch.add(minus, torch.addcmul(n, r, said).sigmoid_(), alpha=2, out=n)
+            h = torch.lerp(n, h, z, out=state)
+        return _given(ctx, states, (columns, states, weights, gates))
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor | None, dh: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, w_x, w_h, first, out, gates = ctx.saved_tensors
-        steps, m, units, b = out.shape
-        r, z, said, n = gates.view(steps, m, 4, units, b).unbind(2)
-        before = torch.cat([first[None], out[:-1]])
-        new = (1 - z) * (1 - n * n)
-        slopes = torch.stack([new * said * r * (1 - r), (before - n) * z * (1 - z), new * r, new], 2)
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor | None, last: Tensor | None) -> tuple[Tensor | None, ...]:
+        columns, states, weights, gates = ctx.saved_tensors
+        units = states.shape[2]
+        through = weights[:, :units, : 3 * units]
+        r, z, said, n = gates.unflatten(2, (4, units)).unbind(2)
         back = torch.empty_like(gates)
-        blocks, carried = back.view(steps, m, 4, units, b), back[:, :, : 3 * units]
-        came = _came(grad, out)
-        dh = _joined(dh, came[-1], first)
-        for t in range(steps - 1, -1, -1):
-            torch.mul(slopes[t], dh[:, None], out=blocks[t])
-            dh = torch.baddbmm(dh * z[t], w_h, carried[t])
-            if t and came[t - 1] is not None:
-                dh = dh + came[t - 1]
-        dx, dw_x, _ = _products(ctx, x, w_x, first, out, back)
-        dw_h = torch.matmul(before, carried.mT).sum(dim=0)
-        return dx, dw_x, dw_h, dh
+        blocks = back.unflatten(2, (4, units))
+        to_r, to_z, to_said, to_n = blocks.unbind(2)
+        # Of the doubled sum: half of (1 - z) (1 - n^2).
+        torch.addcmul(_scalar(1, n), n, n, value=-1, out=to_n).mul_(0.5)
+        to_n.addcmul_(to_n, z, value=-1)
+        torch.mul(to_n, r, out=to_said)
+        torch.mul(to_said, said, out=to_r)
+        to_r.addcmul_(to_r, r, value=-1)
+        torch.sub(states[:-1], n, out=to_z)
+        aten.sigmoid_backward.grad_input(to_z, z, grad_input=to_z)
+        dh = _arriving(last, states)
+        for came, slopes, carried, kept in _backwards(grad, blocks, back[:, :, : 3 * units], z):
+            dh = dh if came is None else dh + came
+            slopes.mul_(dh.unsqueeze(1))
+            dh = torch.baddbmm(dh.mul(kept), through, carried)
+        dx, dw = _products(ctx.needs_input_grad[1], columns, weights, back, units)
+        dw[..., 2 * units :] *= 2
+        of_rows = torch.cat([dw[:, units:, : 2 * units], dw[:, units:, 3 * units :]], dim=-1)
+        of_states = dw[..., : 3 * units]
+        return None, dx, of_rows[:, :-1], of_states[:, :units], of_rows[:, -1], of_states[:, -1], dh.mT
 
 
-def _came(grad: Tensor | None, out: Tensor) -> tuple[Tensor | None, ...]:
-    """Gradient that comes to each step from outside; nothing where only the last state was used."""
-    return (None,) * len(out) if grad is None else grad.unbind()
+def _packed(cell: Cell) -> Tensor:
+    """Weights (m, u + p + 1, g u) of a column: of the state, of the row, of the one."""
+    return torch.cat([cell.weight_hh, cell.weight_ih, (cell.bias_ih + cell.bias_hh).unsqueeze(1)], dim=1)
 
 
-def _joined(a: Tensor | None, b: Tensor | None, like: Tensor) -> Tensor:
-    if a is None or b is None:
-        kept = b if a is None else a
-        return torch.zeros_like(like) if kept is None else kept
-    return a + b
+def _packed_apart(cell: Cell) -> Tensor:
+    """The same, (m, u + p + 1, 4 u), but what the new state hears of the last one and of the row stands apart."""
+    m, units, width = cell.weight_hh.shape
+    both = 2 * units
+    weights = cell.weight_hh.new_zeros(m, units + cell.weight_ih.shape[1] + 1, width + units)
+    for at, of_state, of_row in (
+        (slice(0, both), slice(0, both), slice(0, both)),
+        (slice(both, width), slice(both, width), None),
+        (slice(width, None), None, slice(both, width)),
+    ):
+        if of_state is not None:
+            weights[:, :units, at] = cell.weight_hh[..., of_state]
+            weights[:, -1, at] += cell.bias_hh[:, of_state]
+        if of_row is not None:
+            weights[:, units:-1, at] = cell.weight_ih[..., of_row]
+            weights[:, -1, at] += cell.bias_ih[:, of_row]
+    return weights
 
 
-def _products(
-    ctx: Any, x: Tensor, w_x: Tensor, first: Tensor, out: Tensor, back: Tensor
-) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Gradients of the rows (where somebody asks), of their weights and of the recurrent ones, for all steps at once."""
-    dx = torch.matmul(w_x, back) if ctx.needs_input_grad[0] else None
-    dw_x = torch.matmul(x, back.mT).sum(dim=0)
-    before = torch.cat([first[None], out[:-1]])
-    return dx, dw_x, torch.matmul(before, back.mT).sum(dim=0)
+def _unpacked(dw: Tensor, units: int) -> tuple[Tensor, ...]:
+    """Gradients of a cell's four arrays; the two biases share theirs."""
+    return dw[:, units:-1], dw[:, :units], dw[:, -1], dw[:, -1]
+
+
+def _columns(x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    """What each step starts from, (L, m, u + p + 1, b), and in it the states, (L + 1, m, u, b), the first of them h."""
+    m, steps, b, inputs = x.shape
+    units = h.shape[2]
+    room = x.new_empty(steps + 1, m, units + inputs + 1, b)
+    states, columns = room[:, :, :units], room[:-1]
+    states[0] = h.mT
+    columns[:, :, units:-1] = x.permute(1, 0, 3, 2)
+    columns[:, :, -1] = 1
+    return columns, states
+
+
+def _room(kept: bool, columns: Tensor, more: int, width: int) -> Tensor:
+    """Memory (L + more, m, width, b) of the steps; where no gradient is asked for, that of one, over and over."""
+    steps, m, _, b = columns.shape
+    steps += more
+    return columns.new_empty(steps if kept else 1, m, width, b).expand(steps, -1, -1, -1)
+
+
+def _scalar(value: float, like: Tensor) -> Tensor:
+    return like.new_full((), value)
+
+
+def _steps(*arrays: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    return zip(*(array.unbind() for array in arrays), strict=True)
+
+
+def _backwards(grad: Tensor | None, *arrays: Tensor) -> Iterator[tuple[Any, ...]]:
+    """Steps from the last, each with the gradient that its state gets from outside (None: only the last one gets any)."""
+    steps = list(_steps(*arrays))
+    came = [None] * len(steps) if grad is None else grad.permute(1, 0, 3, 2).contiguous().unbind()
+    return ((outer, *step) for outer, step in zip(reversed(came), reversed(steps), strict=True))
+
+
+def _arriving(grad: Tensor | None, states: Tensor) -> Tensor:
+    """Gradient (m, u, b) that comes to a last state."""
+    return torch.zeros_like(states[0]) if grad is None else grad.mT
+
+
+def _given(ctx: Any, states: Tensor, saved: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    ctx.save_for_backward(*saved)
+    ctx.set_materialize_grads(False)
+    return states[1:].permute(1, 0, 3, 2), states[-1].mT.clone()
+
+
+def _products(asked: bool, columns: Tensor, weights: Tensor, back: Tensor, units: int) -> tuple[Tensor | None, Tensor]:
+    """Gradients of the rows (m, L, b, p), where asked for, and of packed weights, from those of all steps' sums."""
+    dx = torch.matmul(weights[:, units:-1], back).permute(1, 0, 3, 2) if asked else None
+    return dx, torch.matmul(columns, back.mT).sum(dim=0)

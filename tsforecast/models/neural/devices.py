@@ -21,13 +21,13 @@ TILE = 400_000
 
 def device_of(word: str, net: Architecture, batch: int) -> torch.device:
     """The device of that name, "auto" an accelerator for steps that are worth it; ConfigError where there is none."""
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if word in there and not there[word]():
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if word in there and not there[word]:
         raise ConfigError(
             f'device={word!r}: this machine has none that torch {torch.__version__} can use; device="auto"'
         )
     if word == "auto":
-        found = [name for name, is_there in there.items() if is_there()]
+        found = [name for name, is_there in there.items() if is_there]
         word = found[0] if found and numbers(net, batch) >= LARGE else "cpu"
     return torch.device(word)
 

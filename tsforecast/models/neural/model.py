@@ -171,7 +171,8 @@ class Network(Forecaster):
             names = [str(groups.names[g]) for g in failed]
             words = (
                 f"{self.name}: the loss of {listed(names)} was not finite in epoch "
-                f"{listed(state['failed'][failed, 0])}; lower learning_rate, set clip=1.0, or look at the data with tsforecast.check(data)"
+                f"{listed(state['failed'][failed, 0])}; lower learning_rate, "
+                "set clip=1.0, or look at the data with tsforecast.check(data)"
             )
             if self.on_error == "raise":
                 raise FitError(words, names)

@@ -145,10 +145,11 @@ def look_back(freq: object) -> int:
 def rate(schedule: str, epoch: int, epochs: int) -> float:
     """Factor of the learning rate in epoch 0 ... epochs - 1."""
     done = epoch / max(epochs, 1)
-    return {
+    factors = {
         "constant": 1.0,
         "cosine": 0.5 * (1 + cos(pi * done)),
         "exponential": 0.01**done,
         "linear": 1 - done,
         "step": 0.1 ** int(3 * done),
-    }[schedule]
+    }
+    return float(factors[schedule])

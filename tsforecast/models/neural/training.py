@@ -132,9 +132,8 @@ class _Tile:
 
     def _order(self) -> tuple[Tensor, Tensor]:
         """Windows (m, steps, b) of each batch, filled up with repeats, and which of them are real."""
-        orders = []
-        for task in self._present():
-            orders.append(task.trains[task.generator.permutation(len(task.trains))[: self.options.sample]])
+        most = self.options.sample
+        orders = [t.trains[t.generator.permutation(len(t.trains))[:most]] for t in self._present()]
         longest = max(len(order) for order in orders)
         batch = min(self.options.batch_size or longest, longest)
         steps = -(-longest // batch)

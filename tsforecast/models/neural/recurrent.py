@@ -83,7 +83,7 @@ def _fused(name: str, x: Tensor, cell: Cell, state: State | None) -> tuple[Tenso
     for i, rows in enumerate(x):
         # Side by side in memory, as cuDNN wants them.
         sizes = [weights[i].numel() for weights in cell]
-        flat = torch.cat([weights[i].t().flatten() for weights in cell]).split(sizes)
+        flat = torch.split(torch.cat([weights[i].t().flatten() for weights in cell]), sizes)
         weights = [part.view(weights[i].t().shape) for part, weights in zip(flat, cell, strict=True)]
         begin = [s[i : i + 1].contiguous() for s in state]
         # Has biases; one layer; no dropout; training; one way; rows are not the first axis.
@@ -140,7 +140,7 @@ class _Lstm(torch.autograd.Function):
         product = torch.cat([-weights[:, :units], weights[:, units:]], dim=1).mT.contiguous()
         gates, squashed, cells = (_room(kept, columns, n, k * units) for n, k in ((0, 4), (0, 1), (1, 1)))
         c = torch.mul(c.mT, 2, out=cells[0])
-        blocks = gates.unflatten(2, (4, units)).unbind(2)
+        blocks = _blocks(gates, units).unbind(2)
         for column, sums, o, i, f, n, new, squash, state in _steps(
             columns, gates, *blocks, cells[1:], squashed, states[1:]
         ):
@@ -159,9 +159,9 @@ class _Lstm(torch.autograd.Function):
         columns, states, weights, gates, squashed, cells = ctx.saved_tensors
         units = states.shape[2]
         through = weights[:, :units]
-        o, i, _, n = gates.unflatten(2, (4, units)).unbind(2)
+        o, i, _, n = _blocks(gates, units).unbind(2)
         back = torch.empty_like(gates)
-        blocks = back.unflatten(2, (4, units))
+        blocks = _blocks(back, units)
         torch.sub(squashed, 0.5, out=blocks[:, :, 0]).mul_(2)
         torch.sub(n, 0.5, out=blocks[:, :, 1]).mul_(4)
         blocks[:, :, 2] = cells[:-1]
@@ -193,7 +193,7 @@ class _Gru(torch.autograd.Function):
         columns, states = _columns(x, h)
         gates = _room(kept, columns, 0, 4 * units)
         h, product, minus = states[0], weights.mT.contiguous(), _scalar(-1, x)
-        parts = gates, gates[:, :, : 2 * units], *gates.unflatten(2, (4, units)).unbind(2)
+        parts = gates, gates[:, :, : 2 * units], *_blocks(gates, units).unbind(2)
         for column, sums, both, r, z, said, n, state in _steps(columns, *parts, states[1:]):
             torch.bmm(product, column, out=sums)
             both.sigmoid_()
@@ -207,9 +207,9 @@ class _Gru(torch.autograd.Function):
         columns, states, weights, gates = ctx.saved_tensors
         units = states.shape[2]
         through = weights[:, :units, : 3 * units]
-        r, z, said, n = gates.unflatten(2, (4, units)).unbind(2)
+        r, z, said, n = _blocks(gates, units).unbind(2)
         back = torch.empty_like(gates)
-        blocks = back.unflatten(2, (4, units))
+        blocks = _blocks(back, units)
         to_r, to_z, to_said, to_n = blocks.unbind(2)
         # Of the doubled sum: half of (1 - z) (1 - n^2).
         torch.addcmul(_scalar(1, n), n, n, value=-1, out=to_n).mul_(0.5)
@@ -279,6 +279,11 @@ def _room(kept: bool, columns: Tensor, more: int, width: int) -> Tensor:
     return columns.new_empty(steps if kept else 1, m, width, b).expand(steps, -1, -1, -1)
 
 
+def _blocks(gates: Tensor, units: int) -> Tensor:
+    """Gates (L, m, 4 u, b) as (L, m, 4, u, b)."""
+    return gates.view(*gates.shape[:2], -1, units, gates.shape[3])
+
+
 def _scalar(value: float, like: Tensor) -> Tensor:
     return like.new_full((), value)
 
@@ -288,7 +293,7 @@ def _steps(*arrays: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _backwards(grad: Tensor | None, *arrays: Tensor) -> Iterator[tuple[Any, ...]]:
-    """Steps from the last, each with the gradient that its state gets from outside (None: only the last one gets any)."""
+    """Steps from the last, each with the gradient that its state gets from outside (None: only the last gets any)."""
     steps = list(_steps(*arrays))
     came = [None] * len(steps) if grad is None else grad.permute(1, 0, 3, 2).contiguous().unbind()
     return ((outer, *step) for outer, step in zip(reversed(came), reversed(steps), strict=True))

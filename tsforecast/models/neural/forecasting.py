@@ -72,7 +72,7 @@ def points(look: Look, state: State, panel: Panel, group: Int, h: int, known: Fl
     out = np.full((len(panel), flat.shape[1], h, net.quantiles), np.nan, np.float32)
     known_group = group >= 0
     fine = np.flatnonzero(shown.fine & known_group)
-    with devices.on_threads(None, net, SPANS), torch.no_grad():
+    with devices.on_threads(None, net, min(len(panel), SPANS)), torch.no_grad():
         for index, several in _batches(look, fine, group):
             for j in range(flat.shape[1]):
                 own = flat[group[index], j] if several else flat[group[index[:1]], j]
@@ -166,7 +166,7 @@ def encoded(look: Look, state: State, panel: Panel, group: Int) -> Float:
     net, rows, owner = look.net, panel.rows, panel.owner
     flat, told = flat_weights(net, state["weights"]), 0 if look.layout.apart else 1
     out = np.full((len(rows), _hidden(net)), np.nan)
-    with devices.on_threads(None, net, SPANS), torch.no_grad():
+    with devices.on_threads(None, net, min(len(rows), SPANS)), torch.no_grad():
         for first in range(0, len(rows), SPANS):
             some = slice(first, first + SPANS)
             spans = panel.take(owner[some])

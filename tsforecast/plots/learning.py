@@ -22,13 +22,15 @@ root."""
 SETBACK = 2.0
 """A rise is for good where it is this many times what the curve ever took back: of plateaus of white noise with
 patience 10, 1 % pass; of those with autocorrelation 0.7, one in ten."""
-JAGGED = 0.05
+JAGGED = 0.03
 """Share of a curve's fall (or rise) by which a quarter of its epochs stray from both neighbours: it is seen."""
 MEAN = (0.98, 1.05)
 """Losses of a net that says no more than the mean of scaled rows, whose squared error is 1."""
 FEW = 10
 """Nets that are drawn one by one; more are drawn as a band."""
-LETTERS = 105
+SPAN = 50
+"""Times by which the highest loss exceeds the lowest where a scale of logarithms shows more."""
+LETTERS = 130
 """Letters of a line below the title."""
 
 
@@ -41,20 +43,21 @@ def plot_learning_curve(model: Any, *, nets: Sequence[object] | None = None) -> 
     """
     curves = _read(_history(model), nets)
     lines = [line for words in _words(curves) for line in wrap(plain(words), LETTERS)]
-    look = layout(f"{plain(model.name)}: learning curve", 420 + 18 * len(lines))
-    look["title"] |= {"y": 1, "yanchor": "top", "pad": {"t": 16}}
-    look["margin"] = {"t": 64 + 18 * len(lines), "b": 40}
+    look = layout(f"{plain(model.name)}: learning curve", 430 + 18 * len(lines))
+    look["title"] |= {"x": 0, "xref": "paper", "y": 1, "yanchor": "top", "pad": {"t": 16}}
+    look["margin"] = {"t": 64 + 18 * len(lines), "b": 80}
     figure = require("plotly.graph_objects", "report").Figure(layout=look)
-    figure.update_layout(hovermode="x unified", legend={"orientation": "h", "y": -0.12, "yanchor": "top"})
+    figure.update_layout(
+        hovermode="x unified", legend={"orientation": "h", "yref": "container", "y": 0.02, "yanchor": "bottom"}
+    )
     figure.add_annotation(x=0, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", yshift=12,
                           text="<br>".join(lines), align="left", showarrow=False, font_color=INK)  # fmt: skip
     _draw(figure, curves, "training", curves.loss, COLOURS[0])
     _draw(figure, curves, "validation", curves.validation, COLOURS[1])
     _mark(figure, curves)
-    drawn = np.concatenate([trace.y for trace in figure.data if trace.mode == "lines"]).astype(float)
-    low, high = np.nanmin(drawn, initial=np.inf), np.nanmax(drawn, initial=-np.inf)
-    if 0 < 50 * low < high:
-        figure.update_yaxes(type="log", dtick="D1" if high < 1000 * low else 1)
+    drawn = [loss for loss in (curves.loss, curves.validation) if np.isfinite(loss).any()]
+    if drawn and 0 < SPAN * min(map(np.nanmin, drawn)) < max(map(np.nanmax, drawn)):
+        figure.update_yaxes(type="log")
     return figure.update_xaxes(title="epoch").update_yaxes(title="loss")
 
 
@@ -105,10 +108,12 @@ def _read(history: Any, nets: Sequence[object] | None) -> _Curves:
     if missing or not len(table):
         raise ConfigError(f"no learning curve: it lacks {listed(missing)}" if missing else "no epoch was trained")
     owners = list(zip(table["model"].to_list(), table["seed"].to_list(), strict=True))
-    strange = [] if nets is None else [net for net in nets if all(net != model for model, _ in owners)]
-    if strange:
-        raise ConfigError(f"no net {listed(strange)}; there are {listed(dict.fromkeys(model for model, _ in owners))}")
-    names = [owner for owner in dict.fromkeys(owners) if nets is None or owner[0] in nets]
+    there = dict.fromkeys(model for model, _ in owners)
+    wanted = there if nets is None else dict.fromkeys(nets)
+    if not wanted.keys() <= there.keys() or not wanted:
+        strange = [net for net in wanted if net not in there]
+        raise ConfigError(f"no net {listed(strange)}; there are {listed(there)}" if strange else "nets= is empty")
+    names = [owner for owner in dict.fromkeys(owners) if owner[0] in wanted]
     places = {owner: place for place, owner in enumerate(names)}
     net = np.array([places.get(owner, -1) for owner in owners])
     epoch = table["epoch"].to_numpy().astype(np.int64) - 1
@@ -132,74 +137,54 @@ def _read(history: Any, nets: Sequence[object] | None) -> _Curves:
 
 def _words(curves: _Curves) -> list[str]:
     """A line for each verdict that some net has, the most frequent first."""
-    found = _verdicts(curves)
+    found = {kind: nets for kind, nets in _verdicts(curves).items() if nets.any()}
     turn = _lowest(curves.watched) + 1
-    said = []
-    for kind in sorted(found, key=lambda kind: -int(found[kind].sum())):  # stable: what is worse first
-        nets = found[kind]
-        if not nets.any():
-            continue
-        many = "" if len(nets) == 1 else f" ({'all' if nets.all() else int(nets.sum())} of {len(nets)} nets)"
-        said.append(_sentence(kind, curves, turn, nets, many))
-    return said
+    # The sort is stable: of equally frequent ones what is worse comes first.
+    return [_sentence(kind, curves, turn, found[kind]) for kind in sorted(found, key=lambda kind: -found[kind].sum())]
 
 
-def _sentence(kind: str, curves: _Curves, turn: Int, nets: Bool, many: str) -> str:
-    """A verdict on the marked nets, and what to do."""
-    epoch = _middle(turn[nets])
+def _sentence(kind: str, curves: _Curves, turn: Int, nets: Bool) -> str:
+    """A verdict on the marked nets (m,), which are lowest at `turn` (m,), and what to do."""
+    of = f"{'all' if nets.all() else int(nets.sum())} of {len(nets)} nets"
+    some = "" if len(nets) == 1 else f" ({of})"
+    when = f"epoch {_middle(turn[nets])}" + ("" if len(nets) == 1 else f" (median; {of})")
     ran = _middle(_count(curves.loss)[nets])
-    if kind == "overfits":
-        late = nets & (curves.best > turn)
-        kept = f"the weights of {'that epoch' if len(nets) == 1 else 'their best epochs'} are kept"
-        if late.any():
-            kept = f"but those of epoch {_middle(curves.best[late])} are kept, early_stopping=True keeps the best"
-        return (
-            f"overfits after epoch {epoch}{many}: validation rises for good while training does not; {kept}. "
-            "Raise dropout or l2, lower hidden or learning_rate, or give more rows"
-        )
+    kept = f"the weights of {'that epoch' if len(nets) == 1 else 'the best epochs'} are kept"
+    late = curves.best[nets & (curves.best > turn)]
+    if len(late):
+        kept = f"but the weights of epoch {_middle(late)} are kept: early_stopping=True keeps the best"
     return {
-        "diverges": f"diverges after epoch {min(epoch, ran)}{many}: training gets worse as well. "
-        "Lower learning_rate, or set clip",
-        "does not learn": f"does not learn{many}: no better than the first epoch, or than the mean (on scaled rows a "
-        "squared error of 1). Try another learning_rate, a longer window, other columns",
-        "jagged": f"jagged{many}: lower the learning rate, raise the epochs",
-        "still falling": f"still falling at the last epoch{many}: raise epochs (it ran {ran})",
-        "short": f"too few epochs to judge{many}: raise epochs (it ran {ran})",
-        "flat": f"settled in the first epoch{many}: no later one is better by {SLIGHT:.0%}; hold it against a naive "
+        "diverges": f"diverges {f'after {when}' if ran else f'in the first epoch{some}'}: training gets worse as well, "
+        "or is not finite. Lower learning_rate, or set clip",
+        "overfits": f"overfits after {when}: validation rises for good while training does not; {kept}. Raise dropout "
+        "or l2, lower hidden or learning_rate, or give more rows",
+        "does not learn": f"does not learn{some}: no better than the first epoch, or than the mean (whose squared "
+        "error on scaled rows is 1). Try another learning_rate, a longer window, other columns",
+        "jagged": f"jagged{some}: lower the learning rate, raise the epochs",
+        "still falling": f"still falling at the last epoch{some}: raise epochs or patience (it ran {ran})",
+        "short": f"too few epochs to judge{some}: raise epochs (it ran {ran})",
+        "flat": f"settled in the first epoch{some}: no later one is better by {SLIGHT:.0%}. Hold it against a naive "
         "forecast",
-        "settled": f"settled{many}: lowest at epoch {epoch}, neither falling nor rising clearly at the end",
+        "settled": f"settled: lowest at {when}, neither falling nor rising clearly at the end",
     }[kind]
 
 
 def _verdicts(curves: _Curves) -> dict[str, Bool]:
     """Which nets (m,) are what, from the worst; every net is something."""
     watched = curves.watched
-    count, bottom, first = _count(watched), _quantile(watched, 0.0), watched[:, 0]
-    block = np.maximum(count // 5, 1)
-    end, before = _median_of(watched, count, block), _median_of(watched, count - block, block)
-    rises = _rises(watched)
+    rises, short = _rises(watched), _count(watched) < 4
     diverges = curves.broken | (rises & _rises(curves.loss))
-    overfits = rises & ~diverges
-    short = (count < 4) & ~diverges
-    told = diverges | overfits | short
-    drop = before - end
-    falling = ~told & (drop > SLIGHT * np.maximum(end, first - bottom)) & (_lowest(watched) >= count - block)
-    told |= falling
-    low, floor = _quantile(watched, 0.1), _quantile(curves.loss, 0.1)  # a tenth, not the luckiest epoch
-    flat = low > (1 - SLIGHT) * first
-    nothing = ~told & (floor >= MEAN[0]) & (flat | ((low >= MEAN[0]) & (low <= MEAN[1])))
-    swing = np.maximum(first, end) - bottom
-    wobble = _wobble(watched)
-    seen = (wobble > JAGGED * swing) & (wobble > SLIGHT * _quantile(watched, 0.5)) & (count >= 7)
-    jagged = seen & ~diverges
-    calm = ~(told | nothing | jagged)
+    undecided = ~(rises | short | diverges)
+    falls, idle, flat = _falls(watched), _idle(curves), _flat(watched)
+    jagged = _zigzags(watched) & ~diverges
+    calm = undecided & ~(falls | idle | jagged)
     return {
         "diverges": diverges,
-        "overfits": overfits,
-        "does not learn": nothing,
+        "overfits": rises & ~diverges,
+        "does not learn": undecided & idle & ~falls,
         "jagged": jagged,
-        "still falling": falling,
-        "short": short,
+        "still falling": undecided & falls,
+        "short": short & ~diverges,
         "flat": calm & flat,
         "settled": calm & ~flat,
     }
@@ -222,12 +207,51 @@ def _rises(curves: Float) -> Bool:
     return rising
 
 
+def _falls(curves: Float) -> Bool:
+    """Curves (m, e) that are lowest in their last fifth, and lower there than in the fifth before, by what matters.
+
+    A hundredth of the loss and of its whole fall matters, and more than the curve wobbles.
+    """
+    count, low, wobble = _count(curves), _lowest(curves), _wobble(curves)
+    block = np.maximum(count // 5, 1)
+    end = _median_of(curves, count, block)
+    fall = _median_of(curves, count - block, block) - end
+    whole = curves[:, 0] - _quantile(curves, 0.0)
+    falling: Bool = (low >= count - block) & (fall > SLIGHT * np.maximum(end, whole)) & (fall > wobble)
+    return falling
+
+
+def _flat(curves: Float) -> Bool:
+    """Curves (m, e) that the first epoch tells; the best tenth of the epochs, so that luck does not count."""
+    flat: Bool = _quantile(curves, 0.1) > (1 - SLIGHT) * curves[:, 0]
+    return flat
+
+
+def _idle(curves: _Curves) -> Bool:
+    """Nets (m,) whose training says no more than the mean, and whose validation no more than that or the first epoch.
+
+    Both are asked: dropout weighs on training alone, and the mean of quiet validation rows errs by less than 1.
+    """
+    low, floor = _quantile(curves.watched, 0.1), _quantile(curves.loss, 0.1)
+    return (floor >= MEAN[0]) & (_flat(curves.watched) | ((low >= MEAN[0]) & (low <= MEAN[1])))
+
+
+def _zigzags(curves: Float) -> Bool:
+    """Curves (m, e) of seven epochs or more that wobble by a share of their swing and of their level that is seen."""
+    count, wobble = _count(curves), _wobble(curves)
+    end = _median_of(curves, count, np.maximum(count // 5, 1))
+    swing = np.maximum(curves[:, 0], end) - _quantile(curves, 0.1)
+    jagged: Bool = (count >= 7) & (wobble > JAGGED * swing) & (wobble > SLIGHT * _quantile(curves, 0.5))
+    return jagged
+
+
 def _wobble(curves: Float) -> Float:
     """How far a quarter of the epochs lie outside of their two neighbours (m,): 0 where a curve turns but once."""
     left, middle, right = curves[:, :-2], curves[:, 1:-1], curves[:, 2:]
     outside = np.maximum(middle - np.maximum(left, right), np.minimum(left, right) - middle)
     turn = np.arange(1, curves.shape[1] - 1) == _lowest(curves)[:, None]
-    return _quantile(np.where(turn, 0.0, np.maximum(outside, 0.0)), 0.75)
+    # Times 0, not 0: a turn at a net's last epoch has no neighbour, whatever its company.
+    return _quantile(np.maximum(np.where(turn, 0.0 * outside, outside), 0.0), 0.75)
 
 
 def _count(curves: Float) -> Int:
@@ -262,57 +286,58 @@ def _middle(epochs: Int) -> int:
 
 def _draw(figure: Any, curves: _Curves, name: str, losses: Float, colour: str) -> None:
     """One kind of loss (m, e): the median as a line, over each net or over the band of 80 % of them."""
-    seen = ~np.isnan(losses).all(axis=1)
-    if not seen.any():
+    seen = np.flatnonzero(_count(losses))
+    if not len(seen):
         return
-    many = int(seen.sum())
+    losses, many = losses[seen], len(seen)
     epochs = np.arange(1, losses.shape[1] + 1)
-    last = _count(losses[seen])[:, None] - 1
-    held = np.take_along_axis(losses[seen], np.minimum(np.arange(losses.shape[1]), last), axis=1)
+    held = np.take_along_axis(losses, np.minimum(epochs, _count(losses)[:, None]) - 1, axis=1)
     if many > FEW:
         low, high = (_quantile(held.T, share) for share in (0.1, 0.9))
         figure.add_scatter(x=np.concatenate([epochs, epochs[::-1]]), y=np.concatenate([low, high[::-1]]),
-                           fill="toself", fillcolor=faint(colour), line_width=0, mode="none", hoverinfo="skip",
-                           showlegend=False, legendgroup=name)  # fmt: skip
+                           fill="toself", fillcolor=faint(colour), mode="none", hoverinfo="skip", showlegend=False,
+                           legendgroup=name)  # fmt: skip
     elif many > 1:
-        for (model, seed), line in zip((curves.names[i] for i in np.flatnonzero(seen)), losses[seen], strict=True):
-            figure.add_scatter(x=epochs, y=line, mode="lines", line={"color": faint(colour, 0.35), "width": 1},
-                               name=plain(f"{name}: {model}, seed {seed}"), hovertemplate="%{y:.4g}",
+        for net, line in zip(seen, losses, strict=True):
+            model, seed = curves.names[net]
+            figure.add_scatter(x=epochs, y=line, mode="lines", line={"color": faint(colour, 0.4), "width": 1},
+                               name=plain(f"{name}, {model}, seed {seed}"), hovertemplate="%{y:.4g}",
                                showlegend=False, legendgroup=name)  # fmt: skip
-    rates = _quantile(curves.rate[seen].T, 0.5)
-    running = np.isfinite(losses[seen]).sum(axis=0)
-    texts = [f"rate {rate:.3g}" for rate in rates]
-    if many > 1:
-        texts = [f"{text}, {left} of {many} nets running" for text, left in zip(texts, running, strict=True)]
-    hover = (
-        {"text": texts, "hovertemplate": "%{y:.4g} (%{text})"} if name == "training" else {"hovertemplate": "%{y:.4g}"}
-    )
-    shown = name if many == 1 else f"{name}, median of {many} nets"
-    figure.add_scatter(x=epochs, y=_quantile(held.T, 0.5), mode="lines", name=shown, legendgroup=name,
-                       line={"color": colour, "width": 2.5}, **hover)  # fmt: skip
+    told = [""] * len(epochs)
+    if name == "training":
+        running = np.isfinite(losses).sum(axis=0)
+        rates = _quantile(curves.rate[seen].T, 0.5)
+        told = [f" at rate {rate:.3g}" for rate in rates]
+        if many > 1:
+            told = [f"{text}, {left} of {many} nets running" for text, left in zip(told, running, strict=True)]
+    figure.add_scatter(x=epochs, y=_quantile(held.T, 0.5), mode="lines", text=told, hovertemplate="%{y:.4g}%{text}",
+                       name=name if many == 1 else f"{name}, median of {many} nets", legendgroup=name,
+                       line={"color": colour, "width": 2.5})  # fmt: skip
 
 
 def _mark(figure: Any, curves: _Curves) -> None:
-    """The kept epochs and, of nets that rise for good, where they turn: dots and lines, their middles of many nets."""
+    """The kept epochs, and where nets turn up that rise for good: dots of a few nets, lines of many."""
     watched = curves.watched
-    kept = np.flatnonzero(curves.best)
-    if len(kept) and len(curves.names) <= FEW:
-        losses = watched[kept, curves.best[kept] - 1]
-        figure.add_scatter(x=curves.best[kept], y=losses, mode="markers", name="best epoch", hoverinfo="skip",
-                           marker={"color": COLOURS[2], "size": 9, "line": {"width": 1, "color": "white"}})  # fmt: skip
-    if len(kept):
-        _rule(figure, "best epoch", curves.best[kept], COLOURS[2], "bottom")
-    rises = np.flatnonzero(_rises(watched))
-    if len(rises):
-        _rule(figure, "turns up", _lowest(watched)[rises] + 1, RED, "top")
+    kept = np.flatnonzero((curves.best > 0) & (_count(watched) > 0))
+    best = curves.best[kept]
+    if len(curves.names) > FEW:
+        _rule(figure, "weights kept: epoch", best, COLOURS[2], "bottom")
+    elif len(kept):
+        figure.add_scatter(x=best, y=watched[kept, best - 1], mode="markers", hoverinfo="skip",
+                           name="weights kept" + ("" if len(kept) > 1 else f": epoch {best[0]}"),
+                           marker={"color": COLOURS[2], "size": 10, "line": {"width": 1, "color": "#fff"}})  # fmt: skip
+    _rule(figure, "turns up after epoch", _lowest(watched)[_rises(watched)] + 1, RED, "top")
 
 
 def _rule(figure: Any, what: str, epochs: Int, colour: str, side: str) -> None:
-    """An upright line at the middle of some epochs, what it is, and the half of them around it."""
-    middle = _middle(epochs)
-    low, high = (int(epoch) for epoch in np.quantile(epochs, [0.25, 0.75], method="nearest"))
-    text = f"{what}: {middle}" + (f" (half of {len(epochs)}: {low} to {high})" if low < high else "")
-    if low < high:
+    """An upright line at the middle of some epochs, what it is, and the half of many around it."""
+    if not len(epochs):
+        return
+    middle, text = _middle(epochs), f"{what} {_middle(epochs)}"
+    if len(epochs) > FEW:
+        low, high = np.quantile(epochs, [0.25, 0.75], method="nearest").tolist()
+        text += f" (half of {len(epochs)} nets: {low} to {high})"
         figure.add_vrect(x0=low, x1=high, fillcolor=colour, opacity=0.08, line_width=0)
-    figure.add_vline(x=middle, line={"color": colour, "width": 1.5, "dash": "dot"}, annotation_text=text,
-                     annotation_position=f"{side} right", annotation_font_color=colour)  # fmt: skip
+    note = {"text": text, "font_color": colour, "bgcolor": "rgba(255,255,255,0.7)"}
+    figure.add_vline(x=middle, line={"color": colour, "width": 1.5, "dash": "dot"}, annotation=note,
+                     annotation_position=f"{side} right")  # fmt: skip

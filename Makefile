@@ -52,8 +52,9 @@ low: .venv-low/.stamp
 
 .venv-bench/.stamp: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --editable '.[cli,prophet,sklearn,stats]' mlforecast prophet-batch
+	  --editable '.[cli,prophet,sklearn,stats,torch]' mlforecast prophet-batch lightning neuralforecast
 	@touch $@
 
 bench: .venv-bench/.stamp

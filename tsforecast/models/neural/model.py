@@ -273,12 +273,10 @@ class Network(Forecaster):
         recipe = self.conformal
         assert recipe is not None
         most = int(fit["held"][panel.series].max(initial=0))
-        # A shared net's errors are pooled: where there are many series, few origins of each are enough.
-        count = (
-            recipe.windows
-            if isinstance(self.intervals, Conformal)
-            else int(np.clip(2000 // max(len(panel), 1), 20, 200))
-        )
+        count = recipe.windows
+        if self.intervals == "auto" and self.scope != "series":
+            # A shared net's errors are pooled: many series need few origins each, few series get more of them.
+            count = int(np.clip(2000 // max(len(panel), 1), 20, 200))
         back = 1 + recipe.step * np.arange(count, dtype=np.int64)[::-1]
         back = back[back <= most]
         if not len(back):

@@ -1,5 +1,7 @@
 """Learning curves: what is drawn against the table, what is said against curves whose course is known."""
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
@@ -62,6 +64,16 @@ def kinds(table: pd.DataFrame) -> list[str]:
     return [next(name for name in names if line.startswith(name)) for line in advice(table)]
 
 
+def tally(table: pd.DataFrame) -> Counter[str]:
+    """Nets by verdict, as said of two nets and more: "3 of 5 nets", "all of 2 nets"."""
+    found: Counter[str] = Counter()
+    for kind, line in zip(kinds(table), advice(table), strict=True):
+        said = re.search(r"(\w+) of (\d+) nets", line)
+        assert said, line
+        found[kind] += int(said[2] if said[1] == "all" else said[1])
+    return found
+
+
 def stopped(curve: np.ndarray, patience: int = 10) -> np.ndarray:
     """The epochs until none of the last `patience` was better."""
     lowest = 0
@@ -108,25 +120,20 @@ def test_validation_that_falls_and_then_rises_overfits_after_its_lowest_epoch(
 @given(st.lists(losses, min_size=2, max_size=50), st.integers(-12, 12))
 def test_units_of_the_loss_change_no_verdict_but_that_of_the_mean(values: list[float], power: int) -> None:
     """A power of two changes no digit; only "does not learn" knows that scaled rows err by 1."""
-    curve = np.array(values)
-    curve[0] = 20.0  # far from flat
-    loss = np.linspace(0.9, 0.5, len(curve))
-    assert kinds(one(loss, curve)) == kinds(one(loss, curve * 2.0**power))
+    validation, loss = np.array(values), np.linspace(0.9, 0.5, len(values))
+    found, other = (kinds(one(unit * loss, unit * validation)) for unit in (1.0, 2.0**power))
+    assume("does not learn" not in {*found, *other})
+    assert found == other
 
 
-@given(st.lists(st.lists(losses, min_size=1, max_size=30), min_size=2, max_size=6), st.randoms(use_true_random=False))
+@settings(max_examples=50)
+@given(st.lists(st.lists(losses, min_size=1, max_size=20), min_size=2, max_size=5), st.randoms(use_true_random=False))
 def test_a_net_is_judged_without_its_company(many: list[list[float]], random: Any) -> None:
-    alone = [kind for curve in many for kind in kinds(one(curve))]
+    alone = Counter(kind for curve in many for kind in kinds(one(curve)))
     together = history({("a", seed): (curve, None) for seed, curve in enumerate(many)})
     order = list(range(len(together)))
     random.shuffle(order)
-    shuffled = advice(together.iloc[order])
-    assert sorted(advice(together)) == sorted(shuffled)
-    counts = dict.fromkeys(alone, 0)
-    for kind, line in zip(kinds(together), advice(together), strict=True):
-        said = line.split(" nets")[0].replace("(", " ").replace(";", " ").split()
-        counts[kind] += len(many) if said[-3] == "all" else int(said[-3])
-    assert counts == {kind: alone.count(kind) for kind in counts}
+    assert tally(together) == tally(together.iloc[order]) == alone
 
 
 # Curves whose course is known
@@ -135,12 +142,10 @@ def test_a_net_is_judged_without_its_company(many: list[list[float]], random: An
 @pytest.mark.parametrize("phi", [0.0, 0.7])
 def test_plateaus_are_rarely_called_overfitted(phi: float) -> None:
     """Validation that falls to a level and only wanders there until patience ends: 1 % and 15 % of 300."""
-    rng = np.random.default_rng(0)
-    called = 0
-    for _ in range(300):
-        validation = stopped(0.3 + 0.7 * np.exp(-np.arange(200) / 5) + 0.01 * autoregressive(rng, 200, phi))
-        called += "overfits" in kinds(one(np.geomspace(1, 0.2, len(validation)), validation))
-    assert called <= (3 if phi == 0 else 45)
+    rng, fall = np.random.default_rng(0), 0.3 + 0.7 * np.exp(-np.arange(200) / 5)
+    plateaus = [stopped(fall + 0.01 * autoregressive(rng, 200, phi)) for _ in range(300)]
+    table = history({(net, 0): (np.geomspace(1, 0.2, len(curve)), curve) for net, curve in enumerate(plateaus)})
+    assert tally(table)["overfits"] <= (3 if phi == 0 else 45)
 
 
 def test_a_noisy_rise_is_found() -> None:
@@ -148,8 +153,8 @@ def test_a_noisy_rise_is_found() -> None:
     rng, epochs = np.random.default_rng(1), np.arange(50)
     course = 0.3 + 0.7 * np.exp(-epochs / 4) + 0.003 * np.maximum(epochs - 15, 0)
     loss = np.geomspace(1, 0.1, 50)
-    found = [kinds(one(loss, course + 0.006 * rng.normal(size=50))) for _ in range(100)]
-    assert sum("overfits" in kind for kind in found) >= 95
+    table = history({(net, 0): (loss, course + 0.006 * rng.normal(size=50)) for net in range(100)})
+    assert tally(table)["overfits"] >= 95
 
 
 @pytest.mark.parametrize(("constant", "said"), [(20, "still falling"), (10, "still falling"), (2, "settled")])
@@ -166,6 +171,12 @@ def test_a_zigzag_is_jagged_from_three_hundredths_of_the_fall(share: float, jagg
     curve = np.where(np.arange(41) % 2, 0.5, 0.5 + 0.5 * share)
     curve[0] = 1.0
     assert ("jagged" in kinds(one(np.geomspace(1, 0.4, 41), curve))) == jagged
+
+
+def test_a_zigzag_is_held_against_what_training_learned_in_its_first_epoch() -> None:
+    curve = 0.2 + 0.004 * (np.arange(30) % 2)
+    assert kinds(one(np.full(30, 0.2), curve)) == ["jagged"]
+    assert kinds(one([0.6, *[0.2] * 29], curve)) == ["settled"]
 
 
 def test_one_bad_epoch_is_not_jagged_and_a_slight_zigzag_of_a_high_level_neither() -> None:
@@ -381,7 +392,7 @@ def test_what_cannot_be_drawn_says_why() -> None:
         plot_learning_curve(Fitted(table), nets=[])
     with pytest.raises(ConfigError, match="it lacks best"):
         advice(table.drop(columns="best"))
-    with pytest.raises(ConfigError, match="no epoch was trained"):
+    with pytest.raises(ConfigError, match="no net has an epoch with a finite loss: lower learning_rate"):
         advice(table.iloc[:0])
 
     class Unfitted:

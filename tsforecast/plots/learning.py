@@ -105,8 +105,10 @@ def _read(history: Any, nets: Sequence[object] | None) -> _Curves:
     """Curves of the chosen nets; ConfigError names those that are not there."""
     table = nw.from_native(history, eager_only=True)
     missing = [name for name in COLUMNS if name not in table.columns]
-    if missing or not len(table):
-        raise ConfigError(f"no learning curve: it lacks {listed(missing)}" if missing else "no epoch was trained")
+    if missing:
+        raise ConfigError(f"no history of a network: it lacks {listed(missing)}")
+    if not len(table):
+        raise ConfigError("no net has an epoch with a finite loss: lower learning_rate, or set clip")
     owners = list(zip(table["model"].to_list(), table["seed"].to_list(), strict=True))
     there = dict.fromkeys(model for model, _ in owners)
     wanted = there if nets is None else dict.fromkeys(nets)
@@ -176,7 +178,7 @@ def _verdicts(curves: _Curves) -> dict[str, Bool]:
     diverges = curves.broken | (rises & _rises(curves.loss))
     undecided = ~(rises | short | diverges)
     falls, idle, flat = _falls(watched), _idle(curves), _flat(watched)
-    jagged = _zigzags(watched) & ~diverges
+    jagged = _zigzags(curves) & ~diverges
     calm = undecided & ~(falls | idle | jagged)
     return {
         "diverges": diverges,
@@ -236,13 +238,16 @@ def _idle(curves: _Curves) -> Bool:
     return (floor >= MEAN[0]) & (_flat(curves.watched) | ((low >= MEAN[0]) & (low <= MEAN[1])))
 
 
-def _zigzags(curves: Float) -> Bool:
-    """Curves (m, e) of seven epochs or more that wobble by a share of their swing and of their level that is seen."""
-    count, wobble = _count(curves), _wobble(curves)
-    end = _median_of(curves, count, np.maximum(count // 5, 1))
-    swing = np.maximum(curves[:, 0], end) - _quantile(curves, 0.1)
-    jagged: Bool = (count >= 7) & (wobble > JAGGED * swing) & (wobble > SLIGHT * _quantile(curves, 0.5))
-    return jagged
+def _zigzags(curves: _Curves) -> Bool:
+    """Nets (m,) of seven epochs or more that wobble by a share of the swing and of the level that is seen.
+
+    The swing is that of both curves: where the first epoch teaches most of it, training alone tells.
+    """
+    watched = curves.watched
+    count, wobble = _count(watched), _wobble(watched)
+    end = _median_of(watched, count, np.maximum(count // 5, 1))
+    swing = np.maximum(np.fmax(watched[:, 0], curves.loss[:, 0]), end) - _quantile(watched, 0.1)
+    return (count >= 7) & (wobble > JAGGED * swing) & (wobble > SLIGHT * _quantile(watched, 0.5))
 
 
 def _wobble(curves: Float) -> Float:

@@ -49,9 +49,12 @@ def engine(net: Architecture, batch: int, elementwise: bool) -> tuple[int, bool]
 
 @contextmanager
 def on_threads(count: int | None, net: Architecture, batch: int) -> Iterator[None]:
-    """Hold torch to `count` threads (one for small steps if not said), and give back what it had."""
+    """Hold torch to `count` threads, and give back what it had; None: one for small steps, else as many as torch may.
+
+    What torch may is the least of its own setting (OMP_NUM_THREADS) and TSFORECAST_THREADS or the cores.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(count or (cores() if numbers(net, batch) >= LARGE else 1))
+    torch.set_num_threads(count or (min(before, cores()) if numbers(net, batch) >= LARGE else 1))
     try:
         # TensorFloat-32 would cost three digits on some accelerators.
         with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):

@@ -1,0 +1,342 @@
+"""Network: the parameters that all networks share, and how they keep the interface."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from tsforecast import frames, growth
+from tsforecast.errors import ConfigError, DataError, FitError, FitWarning, listed, require, whole
+from tsforecast.forecast import Forecast
+from tsforecast.forecaster import Forecaster
+from tsforecast.intervals import Conformal
+from tsforecast.models.neural import describing
+from tsforecast.models.neural.architecture import n_parameters
+from tsforecast.models.neural.data import Groups, Layout, held_out
+from tsforecast.models.neural.settings import settings, started
+from tsforecast.panel import Float, Int, Panel
+from tsforecast.rolling import Roll, State
+
+__all__ = ["Network"]
+
+
+@dataclass(eq=False, repr=False)
+class Network(Forecaster):
+    """Base of the networks: the parameters they share, and how they are fitted and forecast.
+
+    A parameter left at None takes its value from `preset`. Needs torch: pip install 'tsforecast[torch]'.
+    """
+
+    window: int | None = None
+    hidden: int | Sequence[int] | None = None
+    strategy: Literal["auto", "recursive", "direct", "sequence"] = "auto"
+    scope: str = "global"
+    preset: Literal["default", "fast", "accurate", "notes"] = "default"
+    static: Sequence[str] = field(default=(), kw_only=True)
+    embed: int | None = field(default=None, kw_only=True)
+    activation: str | None = field(default=None, kw_only=True)
+    slope: float = field(default=0.01, kw_only=True)
+    dropout: float | None = field(default=None, kw_only=True)
+    norm: Literal["none", "layer", "batch"] = field(default="none", kw_only=True)
+    loss: str = field(default="mse", kw_only=True)
+    quantiles: Sequence[float] = field(default=(0.05, 0.1, 0.5, 0.9, 0.95), kw_only=True)
+    optimizer: str = field(default="adam", kw_only=True)
+    optimizer_options: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    learning_rate: float | None = field(default=None, kw_only=True)
+    schedule: str | None = field(default=None, kw_only=True)
+    l1: float = field(default=0.0, kw_only=True)
+    l2: float = field(default=0.0, kw_only=True)
+    clip: float | None = field(default=None, kw_only=True)
+    batch_size: int | Literal["full"] | None = field(default=None, kw_only=True)
+    epochs: int | None = field(default=None, kw_only=True)
+    validation: float | None = field(default=None, kw_only=True)
+    early_stopping: bool = field(default=True, kw_only=True)
+    patience: int | None = field(default=None, kw_only=True)
+    scaling: Literal["standard", "minmax", "robust", "none"] = field(default="standard", kw_only=True)
+    seeds: int | Sequence[int] | None = field(default=None, kw_only=True)
+    sample: int | Literal["all"] | None = field(default=None, kw_only=True)
+    missing: Literal["mask", "refuse"] = field(default="mask", kw_only=True)
+    jitter: float = field(default=0.0, kw_only=True)
+    magnitude: float = field(default=0.0, kw_only=True)
+    pretrained: Any = field(default=None, kw_only=True)
+    device: Literal["auto", "cpu", "cuda", "mps"] = field(default="auto", kw_only=True)
+    threads: int | None = field(default=None, kw_only=True)
+    progress: bool = field(default=False, kw_only=True)
+
+    kind: ClassVar[str] = ""
+
+    @property
+    def needs(self) -> Any:
+        """What one fit must see together: a series, a group, or the panel."""
+        return {"series": "series", "global": "panel"}.get(self.scope, ("group", self.scope))
+
+    @property
+    def needs_h(self) -> bool:
+        """Whether the horizon must be known at fit."""
+        return settings(self).at_once
+
+    @property
+    def conformal(self) -> Conformal | None:
+        """The conformal recipe in force, or None where quantiles are learned; a shared net's errors are pooled."""
+        if isinstance(self.intervals, Conformal) or self.loss == "pinball":
+            return self.intervals if isinstance(self.intervals, Conformal) else None
+        return Conformal(pool={"series": "series", "global": "panel"}.get(self.scope, self.scope))
+
+    @property
+    def history_(self) -> Any:
+        """Table of the learning curves: model, seed, epoch, loss, validation_loss, learning_rate, best."""
+        panel = self._ready()
+        return describing.history(settings(self), self.state_["fit"], self._groups(panel).names, panel)
+
+    @property
+    def n_parameters_(self) -> int:
+        """Numbers that one net learns; torch's two bias vectors a recurrent layer are counted both."""
+        return n_parameters(self._look(self.state_["fit"], self._ready()).net)
+
+    def describe(self) -> dict[str, Any]:
+        """Name, parameters, columns, and the net: layers with shapes and parameters, windows, steps an epoch."""
+        panel = self._ready()
+        net = self._look(self.state_["fit"], panel).net
+        return super().describe() | describing.net(net, settings(self), self.state_["fit"])
+
+    def update(
+        self, data: Any, *, revised: Literal["raise", "replace"] = "raise", finetune: bool | int = False
+    ) -> Self:
+        """Append newer rows under the same weights; ids never seen are forecast by the net that serves them.
+
+        `finetune=True` goes on training from these weights for a tenth of the epochs, a number for as many.
+        Overlapping rows must agree with those known, or DataError; `revised="replace"` takes the new values.
+        """
+        if finetune is False:
+            return super().update(data, revised=revised)
+        super().update(data, revised=revised)
+        few = settings(self).options.epochs // 10 or 1 if finetune is True else whole("finetune", finetune, 1)
+        self.state_ = self.copy(epochs=few, pretrained=self).learn(self._ready(), self.h_)
+        return self
+
+    def encode(self) -> Any:
+        """Table of the last hidden layer for every row: id, time, `name-1` ... `name-u`, of the window that ends there.
+
+        NaN where the window is not full. As past columns they tell other models what the net has seen.
+        """
+        panel = self._ready()
+        require("torch", "torch")
+        from tsforecast.models.neural import forecasting
+
+        state = self.state_["fit"]
+        look = self._look(state, panel)
+        values = forecasting.encoded(look, state, panel, self._group(state, panel))
+        columns = {f"{self.name}-{u + 1}": values[:, u] for u in range(values.shape[1])}
+        rows, owner = panel.rows, panel.owner
+        return frames.rows_table(panel, owner, panel.grid[panel.position(rows, owner)], columns)
+
+    def _validate(self, h: int | None) -> None:
+        require("torch", "torch")
+        settings(self)
+        super()._validate(h)
+
+    def _check(self, panel: Panel, h: int | None) -> None:
+        there = listed(panel.static) or "none was given"
+        if self.scope not in ("series", "global", *panel.static):
+            raise ConfigError(f"scope must be 'series', 'global' or a static column ({there}), got {self.scope!r}")
+        for name in self.static:
+            if name not in panel.static:
+                raise ConfigError(f"no static column {name!r} ({there}): fit(data, static=table)")
+        if self.loss == "msle" and np.nanmin(panel.y[panel.rows], initial=0.0) < 0:
+            raise ConfigError('loss="msle" takes logarithms of 1 + y: the target must not be negative')
+
+    def _rows_needed(self, panel: Panel) -> int:
+        made = settings(self)
+        window = made.rows(panel.freq)
+        if self.scope != "series":
+            return window
+        # A net of its own needs a window to learn from and, where it validates, one to be judged by.
+        rows = window + 1
+        while made.validation and not held_out(np.array([rows]), made.validation, window, 1)[0]:
+            rows += 1
+        return rows
+
+    def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
+        from tsforecast.models.neural import fitting
+
+        made, groups = settings(self), self._groups(panel)
+        with describing.bar(self.progress, self.name, made.options.epochs) as tell:
+            state = fitting.fit(panel, self._plan(panel, h, tell), groups)
+        failed = np.flatnonzero((state["failed"] > 0).all(axis=1))
+        if len(failed):
+            names = [str(groups.names[g]) for g in failed]
+            words = (
+                f"{self.name}: the loss of {listed(names)} was not finite in epoch "
+                f"{listed(state['failed'][failed, 0])}; lower learning_rate, "
+                "set clip=1.0, or look at the data with tsforecast.check(data)"
+            )
+            if self.on_error == "raise":
+                raise FitError(words, names)
+            warnings.warn(words, FitWarning, stacklevel=2)
+        return state | {"names": [] if self.scope == "series" else [str(name) for name in groups.names]}
+
+    def _plan(self, panel: Panel, h: int | None, tell: Any) -> Any:
+        from tsforecast.models.neural.fitting import Plan
+
+        made = settings(self)
+        window, steps = made.rows(panel.freq), (h or 1) if made.at_once else 1
+        given = {*self.past, *self.known}
+        return Plan(
+            build=lambda layout, static: made.net(layout, static, self._labels(panel, layout), (window, steps)),
+            options=made.options,
+            window=window,
+            steps=steps,
+            numeric=tuple(i for i, name in enumerate(panel.column_names) if name in given),
+            static=tuple(self.static),
+            scaling=self.scaling,
+            validation=made.validation,
+            masks=self.missing == "mask",
+            apart=self.kind == "mlp",
+            alone=self.scope == "series",
+            seeds=made.seeds,
+            device=self.device,
+            threads=self.threads,
+            start=None if self.pretrained is None else started(self.pretrained),
+            tell=tell,
+        )
+
+    def _labels(self, panel: Panel, layout: Layout) -> list[tuple[int, int]]:
+        """First place in a row, and count, of the indicators of each text column that the rows hold."""
+        names = list(panel.column_names)
+        found = []
+        for name in (*self.past, *self.known):
+            if name in panel.categories:
+                first = names.index(f"{name}={panel.categories[name][0]}")
+                if not layout.apart or first < layout.past:
+                    found.append((1 + first, len(panel.categories[name])))
+        return found
+
+    def _look(self, state: State, panel: Panel) -> Any:
+        from tsforecast.models.neural.forecasting import Look
+
+        made, past = settings(self), panel.n_past
+        layout = Layout(past, panel.columns.shape[1] - past, tuple(state["flagged"]), self.kind == "mlp")
+        size = int(state["window"]), int(state["steps"])
+        net = made.net(layout, state["static"], self._labels(panel, layout), size)
+        return Look(net, layout, made.at_once, self.scope == "series")
+
+    def _groups(self, panel: Panel) -> Groups:
+        if self.scope == "series":
+            return Groups(np.arange(len(panel)), panel.ids)
+        shared = np.full(len(panel), "global") if self.scope == "global" else panel.static[self.scope].astype(str)
+        names, of = np.unique(shared, return_inverse=True)
+        return Groups(of.astype(np.int64), names)
+
+    def _group(self, state: State, panel: Panel) -> Int:
+        """Place (n,) of each span's nets in the state; -1 where its group was not fitted."""
+        if self.scope == "series":
+            return panel.series
+        found = self._groups(panel)
+        place = {name: i for i, name in enumerate(state["names"])}
+        return np.array([place.get(str(name), -1) for name in found.names], dtype=np.int64)[found.of]
+
+    def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
+        from tsforecast.models.neural import forecasting
+
+        values = forecasting.points(self._look(state, panel), state, panel, self._group(state, panel), h, known)
+        lost = np.isnan(values).all(axis=(1, 2, 3))
+        values[lost] = 0.0
+        values = np.nanmean(values, axis=1)  # (n, h, q): seeds whose loss was not finite are left out
+        values[lost] = np.nan
+        point = values[..., values.shape[2] // 2]
+        if self.conformal is not None or not levels:
+            return Forecast(point)
+        return Forecast(point, *self._between(values, levels))
+
+    def _between(self, values: Float, levels: Sequence[float]) -> tuple[Float, Float]:
+        """Lower and upper (n, h, q) from the learned quantiles (n, h, quantiles)."""
+        learned = settings(self).options.quantiles
+        ends: list[list[int]] = [[], []]
+        for level in levels:
+            for place, q in zip(ends, (0.5 - level / 200, 0.5 + level / 200), strict=True):
+                near = np.flatnonzero(np.isclose(learned, q, rtol=0, atol=1e-9))
+                if not len(near):
+                    have = [f"{200 * (p - 0.5):g}" for p in learned if p > 0.5]
+                    raise ConfigError(
+                        f"{self.name} learned the levels {listed(have)}, not {level:g}: give the model "
+                        f"quantiles=({0.5 - level / 200:g}, 0.5, {0.5 + level / 200:g}), or intervals=Conformal()"
+                    )
+                place.append(int(near[0]))
+        return values[..., ends[0]], values[..., ends[1]]
+
+    def _errors(self, fit: State, panel: Panel, h: int) -> Float:
+        """Errors (n, c, h) of the fitted net from the last rows, which judged it and taught it nothing."""
+        back = self._origins(int(fit["held"][panel.series].max(initial=0)), h, len(panel))
+        if not len(back):
+            return np.full((len(panel), 1, h), np.nan)
+        spans = panel.cut(panel.last[None, :] - back[:, None])
+        known = spans.ahead(panel, h, panel.columns[:, panel.n_past :])
+        errors = spans.ahead(panel, h) - self._predict(fit, spans, h, known, ()).point
+        errors = errors.reshape(len(back), len(panel), h)
+        errors[back[:, None] > fit["held"][panel.series]] = np.nan
+        return np.ascontiguousarray(errors.swapaxes(0, 1))
+
+    def _origins(self, held: int, h: int, n: int) -> Int:
+        """Rows (c,) back from the end at which errors are taken, farthest first; all lie among the held-out rows."""
+        recipe = self.conformal
+        assert recipe is not None
+        if self.scope == "series" or isinstance(self.intervals, Conformal):
+            back = 1 + recipe.step * np.arange(recipe.windows, dtype=np.int64)[::-1]
+            return back[back <= held]
+        # A shared net's errors are pooled: many series need few origins each, spread over all that is held out.
+        count, nearest = min(max(2000 // max(n, 1), 5), 200), min(h, max(held // 2, 1))
+        return np.unique(np.linspace(nearest, held, count if held else 0).astype(np.int64))[::-1]
+
+    def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
+        """Fitted state of the spans that end at cutoffs (w, n), window-major."""
+        many = panel.cut(cutoffs)
+        learned = self.learn(many.replace(series=np.arange(len(many), dtype=np.int64)), h, calibrate)
+        return learned | {"windows": len(cutoffs)}
+
+    def _greeted(self, state: State, panel: Panel) -> State:
+        """The state of series never seen: a net of their own, or units of their own under the shared weights."""
+        if self.scope == "series":
+            return super()._greeted(state, panel)
+        from tsforecast.models.neural import fitting
+
+        fit = state["fit"]
+        strange = self._group(fit, panel) < 0
+        if strange.any():
+            raise DataError(
+                f"series {listed(panel.ids[strange])} are of a {self.scope} that the model was not fitted on: fit again"
+            )
+        new = {"fit": fit | fitting.units(panel, self._plan(panel, self.h_, None)), "thin": self._thin(panel)}
+        if "errors" in state:
+            new["errors"] = self._errors(new["fit"], panel, int(state["errors"].shape[2]))
+        return new
+
+    def _join(self, old: State, new: State, panel: Panel, n_old: int) -> State:
+        names = ("centre", "scale", "held")
+        own = ("weights", "windows", "history", "best", "failed") if self.scope == "series" else ()
+        fit = dict(old["fit"])
+        for name in (*names, *own):
+            fit[name] = growth.joined(old["fit"][name], new["fit"][name], n_old, len(panel) - n_old)
+        rest = [{name: value for name, value in state.items() if name not in ("fit", "errors")} for state in (old, new)]
+        joined = {"fit": fit, **super()._join(rest[0], rest[1], panel, n_old)}
+        if "errors" in old:
+            joined["errors"] = _side_by_side(old["errors"], new["errors"])
+        return joined
+
+    def _keep(self, state: State) -> int | None:
+        return int(state["window"]) + 64
+
+    def _known_ahead(self, h: int, future: Any) -> Float:
+        # A net that gives all steps at once reads what is known of all of them, also where fewer are asked for.
+        at_once = settings(self).at_once and self.h_ is not None
+        return super()._known_ahead(max(h, self.h_ or 1) if at_once else h, future)
+
+
+def _side_by_side(one: Float, other: Float) -> Float:
+    """Errors (n, c, h) of two sets of series, the shorter ones filled up with NaN in front."""
+    most = max(one.shape[1], other.shape[1])
+    filled = [np.pad(e, ((0, 0), (most - e.shape[1], 0), (0, 0)), constant_values=np.nan) for e in (one, other)]
+    return np.concatenate(filled)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tsforecast.models.neural.architecture import Architecture
+from tsforecast.models.neural.products import affine
 
 __all__ = ["Draw", "Pass", "convolution", "dense", "dropped", "finished", "pooled", "uncrossed"]
 
@@ -32,7 +33,7 @@ class Pass(NamedTuple):
 
 def dense(run: Pass, name: str, x: Tensor) -> Tensor:
     """Layer `name` on rows (m, r, inputs) -> (m, r, outputs)."""
-    return torch.baddbmm(run.weights[f"{name}.bias"][:, None], x, run.weights[f"{name}.weight"])
+    return affine(x, run.weights[f"{name}.weight"], run.weights[f"{name}.bias"])
 
 
 def dropped(run: Pass, x: Tensor) -> Tensor:
@@ -104,7 +105,7 @@ def convolution(run: Pass, number: int, x: Tensor) -> Tensor:
     windows = functional.pad(x, (0, 0, 0, 0, before, after)).unfold(1, kernel, net.stride)
     steps, b = windows.shape[1:3]
     flat = windows.permute(0, 1, 2, 4, 3).reshape(m, steps * b, kernel * width)
-    out = torch.baddbmm(run.weights[f"conv{number}.bias"][:, None], flat, weight.reshape(m, kernel * width, filters))
+    out = affine(flat, weight.reshape(m, kernel * width, filters), run.weights[f"conv{number}.bias"])
     return out.view(m, steps, b, filters)
 
 

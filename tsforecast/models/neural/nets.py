@@ -7,7 +7,7 @@ worth is the caller's. No number of a net depends on the other nets of the call.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import ceil
+from math import gcd
 
 import numpy as np
 import torch
@@ -16,16 +16,23 @@ from torch import Tensor
 from tsforecast.models.neural import recurrent
 from tsforecast.models.neural.architecture import Architecture, weights
 from tsforecast.models.neural.blocks import Draw, Pass, convolution, dense, dropped, finished, pooled, uncrossed
+from tsforecast.models.neural.products import STRIDE, affine, padded
 
-__all__ = ["encode", "forward", "initial", "size", "split"]
+__all__ = ["encode", "forward", "initial", "rows", "size", "split"]
 
-MULTIPLE = 16
-"""Numbers of a net are a multiple of this, so that elementwise functions treat each of them alike in any company."""
+MULTIPLE = STRIDE // 2
+"""Rows of a batch are at least padded to a multiple of this; see `rows`."""
+
+
+def rows(net: Architecture) -> int:
+    """Rows of a batch are padded to a multiple of this, 32 for odd widths: else bits depend on a net's company."""
+    widths = (*net.hidden, net.outputs if net.quantiles > 1 else STRIDE)
+    return max(STRIDE // gcd(STRIDE, *widths), MULTIPLE)
 
 
 def size(net: Architecture) -> int:
-    """Numbers P of a net's flat vector: its weights, then zeros up to a multiple of 16."""
-    return ceil(sum(weight.size for weight in weights(net)) / MULTIPLE) * MULTIPLE
+    """Numbers P of a net's flat vector: its weights, then zeros up to whole strides."""
+    return padded(sum(weight.size for weight in weights(net)))
 
 
 def initial(net: Architecture, generator: np.random.Generator) -> np.ndarray:
@@ -107,7 +114,8 @@ def _embedded(run: Pass, x: Tensor, static: Tensor | None) -> tuple[Tensor, Tens
         for i, e in told:
             labels = columns[..., e.first : e.first + e.labels]
             table = run.weights[f"embed{i}"]
-            parts.append((labels.flatten(1, -2) @ table).view(*labels.shape[:-1], e.size))
+            told_by = affine(labels.flatten(1, -2), table, table.new_zeros(len(table), e.size))
+            parts.append(told_by.view(*labels.shape[:-1], e.size))
         joined = torch.cat(parts, dim=-1)
         x, static = (x, joined) if own else (joined, static)
     return x, static

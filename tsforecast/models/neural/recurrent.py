@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from tsforecast.models.neural.products import filled
+
 __all__ = ["Cell", "State", "gru", "lstm", "rnn"]
 
 aten = torch.ops.aten
@@ -98,7 +100,7 @@ class _Rnn(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kept: bool, relu: bool, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
         weights = _packed(Cell(*tensors[:4]))
-        columns, states = _columns(x, tensors[4])
+        columns, states = _columns(x, tensors[4], weights)
         product, minus = (weights if relu else 2 * weights).mT.contiguous(), _scalar(-1, x)
         for column, state in _steps(columns, states[1:]):
             sums = torch.bmm(product, column)
@@ -106,7 +108,7 @@ class _Rnn(torch.autograd.Function):
                 torch.clamp_min(sums, 0, out=state)
             else:
                 torch.add(minus, sums.sigmoid_(), alpha=2, out=state)
-        ctx.relu = relu
+        ctx.relu, ctx.inputs = relu, x.shape[3]
         return _given(ctx, states, (columns, states, weights))
 
     @staticmethod
@@ -120,8 +122,8 @@ class _Rnn(torch.autograd.Function):
         for came, slopes in _backwards(grad, back):
             dh = dh if came is None else dh + came
             dh = torch.bmm(through, slopes.mul_(dh))
-        dx, dw = _products(ctx.needs_input_grad[2], columns, weights, back, units)
-        return None, None, dx, *_unpacked(dw, units), dh.mT
+        dx, dw = _products(ctx.needs_input_grad[2], columns, weights[:, units : units + ctx.inputs], back)
+        return None, None, dx, *_unpacked(dw, units, ctx.inputs), dh.mT
 
 
 class _Lstm(torch.autograd.Function):
@@ -136,7 +138,7 @@ class _Lstm(torch.autograd.Function):
         units = h.shape[2]
         weights = _packed(cell).roll(units, dims=-1)
         weights[..., 3 * units :] *= 2
-        columns, states = _columns(x, -h)
+        columns, states = _columns(x, -h, weights)
         product = torch.cat([-weights[:, :units], weights[:, units:]], dim=1).mT.contiguous()
         gates, squashed, cells = (_room(kept, columns, n, k * units) for n, k in ((0, 4), (0, 1), (1, 1)))
         c = torch.mul(c.mT, 2, out=cells[0])
@@ -149,6 +151,7 @@ class _Lstm(torch.autograd.Function):
             c = torch.mul(f, c, out=new).addcmul_(i, n, value=4).sub_(i, alpha=2)
             torch.addcmul(o, o, torch.sigmoid(c, out=squash), value=-2, out=state)
         states.neg_()
+        ctx.inputs = x.shape[3]
         return *_given(ctx, states, (columns, states, weights, gates, squashed, cells)), (c / 2).mT
 
     @staticmethod
@@ -176,9 +179,9 @@ class _Lstm(torch.autograd.Function):
             first.mul_(dh)
             others.mul_(dc.unsqueeze(1))
             dh, dc = torch.bmm(through, d), dc.mul_(f)
-        dx, dw = _products(ctx.needs_input_grad[1], columns, weights, back, units)
+        dx, dw = _products(ctx.needs_input_grad[1], columns, weights[:, units : units + ctx.inputs], back)
         dw[..., 3 * units :] *= 2
-        return None, dx, *_unpacked(dw.roll(-units, dims=-1), units), dh.mT, (2 * dc).mT
+        return None, dx, *_unpacked(dw.roll(-units, dims=-1), units, ctx.inputs), dh.mT, (2 * dc).mT
 
 
 class _Gru(torch.autograd.Function):
@@ -190,7 +193,7 @@ class _Gru(torch.autograd.Function):
         units = h.shape[2]
         weights = _packed_apart(cell)
         weights[..., 2 * units :] *= 2
-        columns, states = _columns(x, h)
+        columns, states = _columns(x, h, weights)
         gates = _room(kept, columns, 0, 4 * units)
         h, product, minus = states[0], weights.mT.contiguous(), _scalar(-1, x)
         parts = gates, gates[:, :, : 2 * units], *_blocks(gates, units).unbind(2)
@@ -199,6 +202,7 @@ class _Gru(torch.autograd.Function):
             both.sigmoid_()
             torch.add(minus, torch.addcmul(n, r, said).sigmoid_(), alpha=2, out=n)
             h = torch.lerp(n, h, z, out=state)
+        ctx.inputs = x.shape[3]
         return _given(ctx, states, (columns, states, weights, gates))
 
     @staticmethod
@@ -224,51 +228,55 @@ class _Gru(torch.autograd.Function):
             dh = dh if came is None else dh + came
             slopes.mul_(dh.unsqueeze(1))
             dh = torch.baddbmm(dh.mul(kept), through, carried)
-        dx, dw = _products(ctx.needs_input_grad[1], columns, weights, back, units)
+        dx, dw = _products(ctx.needs_input_grad[1], columns, weights[:, units : units + ctx.inputs], back)
         dw[..., 2 * units :] *= 2
-        of_rows = torch.cat([dw[:, units:, : 2 * units], dw[:, units:, 3 * units :]], dim=-1)
-        of_states = dw[..., : 3 * units]
-        return None, dx, of_rows[:, :-1], of_states[:, :units], of_rows[:, -1], of_states[:, -1], dh.mT
+        by_row, _, from_row, _ = _unpacked(
+            torch.cat([dw[..., : 2 * units], dw[..., 3 * units :]], -1), units, ctx.inputs
+        )
+        _, by_state, _, from_state = _unpacked(dw[..., : 3 * units], units, ctx.inputs)
+        return None, dx, by_row, by_state, from_row, from_state, dh.mT
 
 
 def _packed(cell: Cell) -> Tensor:
-    """Weights (m, u + p + 1, g u) of a column: of the state, of the row, of the one."""
-    return torch.cat([cell.weight_hh, cell.weight_ih, (cell.bias_ih + cell.bias_hh).unsqueeze(1)], dim=1)
+    """Weights (m, k, g u) of a column: of the state, of the row, of the one, and zeros."""
+    return filled(cell.bias_ih + cell.bias_hh, cell.weight_hh, cell.weight_ih)
 
 
 def _packed_apart(cell: Cell) -> Tensor:
-    """The same, (m, u + p + 1, 4 u), but what the new state hears of the last one and of the row stands apart."""
-    m, units, width = cell.weight_hh.shape
-    both = 2 * units
-    weights = cell.weight_hh.new_zeros(m, units + cell.weight_ih.shape[1] + 1, width + units)
-    for at, of_state, of_row in (
-        (slice(0, both), slice(0, both), slice(0, both)),
-        (slice(both, width), slice(both, width), None),
-        (slice(width, None), None, slice(both, width)),
-    ):
-        if of_state is not None:
-            weights[:, :units, at] = cell.weight_hh[..., of_state]
-            weights[:, -1, at] += cell.bias_hh[:, of_state]
-        if of_row is not None:
-            weights[:, units:-1, at] = cell.weight_ih[..., of_row]
-            weights[:, -1, at] += cell.bias_ih[:, of_row]
-    return weights
+    """The same, (m, k, 4 u), but what the new state hears of the last one and of the row stands apart."""
+    both = 2 * cell.weight_hh.shape[1]
+    b_ih, b_hh = cell.bias_ih, cell.bias_hh
+    apart = torch.zeros_like(b_ih[:, both:])
+    return filled(
+        torch.cat([b_ih[:, :both] + b_hh[:, :both], b_hh[:, both:], b_ih[:, both:]], dim=-1),
+        torch.cat([cell.weight_hh, apart.unsqueeze(1).expand(-1, cell.weight_hh.shape[1], -1)], dim=-1),
+        torch.cat(
+            [
+                cell.weight_ih[..., :both],
+                apart.unsqueeze(1).expand(-1, cell.weight_ih.shape[1], -1),
+                cell.weight_ih[..., both:],
+            ],
+            dim=-1,
+        ),
+    )
 
 
-def _unpacked(dw: Tensor, units: int) -> tuple[Tensor, ...]:
+def _unpacked(dw: Tensor, units: int, inputs: int) -> tuple[Tensor, ...]:
     """Gradients of a cell's four arrays; the two biases share theirs."""
-    return dw[:, units:-1], dw[:, :units], dw[:, -1], dw[:, -1]
+    one = units + inputs
+    return dw[:, units:one], dw[:, :units], dw[:, one], dw[:, one]
 
 
-def _columns(x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    """What each step starts from, (L, m, u + p + 1, b), and in it the states, (L + 1, m, u, b), the first of them h."""
+def _columns(x: Tensor, h: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """What each step starts from, (L, m, k, b), and in it the states, (L + 1, m, u, b), of which the first is h."""
     m, steps, b, inputs = x.shape
     units = h.shape[2]
-    room = x.new_empty(steps + 1, m, units + inputs + 1, b)
+    room = x.new_empty(steps + 1, m, weights.shape[1], b)
     states, columns = room[:, :, :units], room[:-1]
     states[0] = h.mT
-    columns[:, :, units:-1] = x.permute(1, 0, 3, 2)
-    columns[:, :, -1] = 1
+    columns[:, :, units : units + inputs] = x.permute(1, 0, 3, 2)
+    columns[:, :, units + inputs] = 1
+    columns[:, :, units + inputs + 1 :] = 0
     return columns, states
 
 
@@ -310,9 +318,9 @@ def _given(ctx: Any, states: Tensor, saved: tuple[Tensor, ...]) -> tuple[Tensor,
     return states[1:].permute(1, 0, 3, 2), states[-1].mT.clone()
 
 
-def _products(asked: bool, columns: Tensor, weights: Tensor, back: Tensor, units: int) -> tuple[Tensor | None, Tensor]:
+def _products(asked: bool, columns: Tensor, of_rows: Tensor, back: Tensor) -> tuple[Tensor | None, Tensor]:
     """Gradients of the rows (m, L, b, p), where asked for, and of packed weights, from those of all steps' sums."""
-    dx = torch.matmul(weights[:, units:-1], back).permute(1, 0, 3, 2) if asked else None
+    dx = torch.matmul(of_rows, back).permute(1, 0, 3, 2) if asked else None
     return dx, _summed(torch.matmul(columns, back.mT))
 
 

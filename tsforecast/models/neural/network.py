@@ -23,6 +23,9 @@ from tsforecast.rolling import Roll, State
 
 __all__ = ["Network"]
 
+INSIDE = 50_000
+"""Rows whose in-sample values are worked out at once: bounds memory."""
+
 
 @dataclass(eq=False, repr=False)
 class Network(Forecaster):
@@ -290,6 +293,18 @@ class Network(Forecaster):
         # A shared net's errors are pooled: many series need few origins each, spread over all that is held out.
         count, nearest = min(max(2000 // max(n, 1), 5), 200), min(h, max(held // 2, 1))
         return np.unique(np.linspace(nearest, held, count if held else 0).astype(np.int64))[::-1]
+
+    def _inside(self, state: State, panel: Panel) -> Float:
+        """One-step values (N,) of all rows, each told the known columns of the steps that its net looks ahead."""
+        value = np.full(len(panel.y), np.nan)
+        rows, owner = panel.rows, panel.owner
+        for first in range(0, len(rows), INSIDE):
+            some = slice(first, first + INSIDE)
+            whole = panel.take(owner[some])
+            spans = whole.replace(stop=rows[some])
+            known = spans.ahead(whole, int(state["steps"]), panel.columns[:, panel.n_past :])
+            value[rows[some]] = self._predict(state, spans, 1, known, ()).point[:, 0]
+        return value
 
     def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
         """Fitted state of the spans that end at cutoffs (w, n), window-major."""

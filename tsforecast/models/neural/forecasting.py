@@ -158,10 +158,10 @@ def _fed_back(look: Look, named: dict[str, Tensor], x: Tensor, known: Tensor, st
     return torch.stack(found, dim=2)
 
 
-def encoded(look: Look, state: State, panel: Panel, group: Int) -> Float:
+def encoded(look: Look, state: State, panel: Panel, group: Int, coming: Float) -> Float:
     """Last hidden layer (R, u) for the window that ends at each row, by the first net of its series' group.
 
-    NaN where a window is not full.
+    `coming` (n, h, k) are the known columns after the last row of each series. NaN where a window is not full.
     """
     net, rows, owner = look.net, panel.rows, panel.owner
     flat, told = flat_weights(net, state["weights"]), 0 if look.layout.apart else 1
@@ -169,23 +169,26 @@ def encoded(look: Look, state: State, panel: Panel, group: Int) -> Float:
     with devices.on_threads(None, net, min(len(rows), SPANS)), torch.no_grad():
         for first in range(0, len(rows), SPANS):
             some = slice(first, first + SPANS)
-            spans = panel.take(owner[some])
-            spans = spans.replace(stop=rows[some] + 1)
-            shown = Windows(
-                look,
-                state,
-                spans,
-                spans.ahead(panel.take(owner[some]), max(net.steps, 1), panel.columns[:, panel.n_past :]),
-            )
-            fine = np.flatnonzero(shown.fine & (group[owner[some]] >= 0))
-            for index, several in _batches(look, fine, group[owner[some]]):
-                chosen = group[owner[some]][index]
-                own = flat[chosen if several else chosen[:1], 0]
+            spans = panel.take(owner[some]).replace(stop=rows[some] + 1)
+            shown = Windows(look, state, spans, _coming(spans, panel.take(owner[some]), coming[owner[some]]))
+            groups = group[owner[some]]
+            for index, several in _batches(look, np.flatnonzero(shown.fine & (groups >= 0)), groups):
+                chosen = groups[index] if several else groups[index[:1]]
                 x, known, static = _turned(shown, index, several)
-                named = nets.split(net, torch.from_numpy(own))
+                named = nets.split(net, torch.from_numpy(flat[chosen, 0]))
                 made = nets.encode(net, named, x, static=static, ahead=_ahead(look, known, told, net.steps - told))
                 out[first + index] = (made[:, 0] if several else made[0]).numpy()
     return out
+
+
+def _coming(spans: Panel, whole: Panel, coming: Float) -> Float:
+    """Known columns (s, h, k) of the steps after each span: those of the data, then those that come after it."""
+    steps = coming.shape[1]
+    known = spans.ahead(whole, steps, whole.columns[:, whole.n_past :])
+    place = np.arange(steps) - (whole.stop - spans.stop)[:, None]
+    after = place >= 0
+    known[after] = np.take_along_axis(coming, np.maximum(place, 0)[..., None], axis=1)[after]
+    return known
 
 
 def _hidden(net: Architecture) -> int:

@@ -121,18 +121,19 @@ class Network(Forecaster):
         self.state_ = self.copy(epochs=few, pretrained=self).learn(self._ready(), self.h_)
         return self
 
-    def encode(self) -> Any:
+    def encode(self, future: Any = None) -> Any:
         """Table of the last hidden layer for every row: id, time, `name-1` ... `name-u`, of the window that ends there.
 
-        NaN where the window is not full. As past columns they tell other models what the net has seen.
+        NaN where the window is not full. As past columns they tell other models what the net has seen. `future` holds
+        the known columns of the steps after the last row, which the newest window reads.
         """
         panel = self._ready()
         require("torch", "torch")
         from tsforecast.models.neural import forecasting
 
         state = self.state_["fit"]
-        look = self._look(state, panel)
-        values = forecasting.encoded(look, state, panel, self._group(state, panel))
+        coming = self._known_ahead(int(state["steps"]), future)
+        values = forecasting.encoded(self._look(state, panel), state, panel, self._group(state, panel), coming)
         columns = {f"{self.name}-{u + 1}": values[:, u] for u in range(values.shape[1])}
         rows, owner = panel.rows, panel.owner
         return frames.rows_table(panel, owner, panel.grid[panel.position(rows, owner)], columns)

@@ -110,11 +110,12 @@ def test_optimisers_are_those_of_torch(name: str, options: str) -> None:
     rate = {"adadelta": 0.5, "lbfgs": 0.1}.get(name, 0.01)
     size = None if name == "lbfgs" else 40
     model = RNN(
-        WINDOW, 6, epochs=6 if size else 3, batch_size=size or "full", optimizer=name, optimizer_options=given, learning_rate=rate,
-        early_stopping=False,
+        WINDOW, 6, epochs=6 if size else 3, batch_size=size or "full", early_stopping=False,
+        optimizer=name, optimizer_options=given, learning_rate=rate,
     )  # fmt: skip
     made = getattr(torch.optim, OPTIMIZERS[name])
-    check(*both(model, waves(), lambda p: made(list(p), lr=rate, **given), batch_size=size), 2e-5)
+    # lbfgs evaluates dozens of times an epoch, each from what rounding left of the last.
+    check(*both(model, waves(), lambda p: made(list(p), lr=rate, **given), batch_size=size), 2e-5 if size else 1e-3)
 
 
 RATES = {

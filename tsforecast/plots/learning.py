@@ -210,16 +210,16 @@ def _rises(curves: Float) -> Bool:
 
 
 def _falls(curves: Float) -> Bool:
-    """Curves (m, e) that are lowest in their last fifth, and lower there than in the fifth before, by what matters.
+    """Curves (m, e) that are lowest in their last fifth, and lower there than in the fifth before by what matters.
 
-    A hundredth of the loss and of its whole fall matters, and more than the curve wobbles.
+    What matters is a hundredth of the loss, and of its whole fall, below which it is not seen.
     """
-    count, low, wobble = _count(curves), _lowest(curves), _wobble(curves)
+    count, low = _count(curves), _lowest(curves)
     block = np.maximum(count // 5, 1)
     end = _median_of(curves, count, block)
     fall = _median_of(curves, count - block, block) - end
     whole = curves[:, 0] - _quantile(curves, 0.0)
-    falling: Bool = (low >= count - block) & (fall > SLIGHT * np.maximum(end, whole)) & (fall > wobble)
+    falling: Bool = (low >= count - block) & (fall > SLIGHT * np.maximum(end, whole))
     return falling
 
 
@@ -254,9 +254,7 @@ def _wobble(curves: Float) -> Float:
     """How far a quarter of the epochs lie outside of their two neighbours (m,): 0 where a curve turns but once."""
     left, middle, right = curves[:, :-2], curves[:, 1:-1], curves[:, 2:]
     outside = np.maximum(middle - np.maximum(left, right), np.minimum(left, right) - middle)
-    turn = np.arange(1, curves.shape[1] - 1) == _lowest(curves)[:, None]
-    # Times 0, not 0: a turn at a net's last epoch has no neighbour, whatever its company.
-    return _quantile(np.maximum(np.where(turn, 0.0 * outside, outside), 0.0), 0.75)
+    return _quantile(np.maximum(outside, 0.0), 0.75)
 
 
 def _count(curves: Float) -> Int:

@@ -13,11 +13,15 @@ from tsforecast.forecaster import Forecaster
 from tsforecast.intervals import Conformal
 from tsforecast.models.ar import AR
 from tsforecast.models.naive import Climatology, Naive, SeasonalNaive, WindowMean
+from tsforecast.models.neural import CNN, GRU, LSTM, MLP, RNN
 from tsforecast.models.prophet import Prophet
 from tsforecast.panel import Panel
 from tsforecast.registry import FORECASTERS, find
 
 EXAMPLE = contract.example()
+SHORT: dict[str, Any] = {"epochs": 1, "sample": 320}  # what is promised does not wait for a net to learn
+QUICK = dict.fromkeys(("CNN", "GRU", "LSTM", "MLP", "RNN"), SHORT)
+ALONE: dict[str, Any] = {"epochs": 2, "scope": "series", "validation": 0.4, "window": 8, "hidden": 12}
 WAYS: dict[str, Callable[[], Forecaster]] = {
     "AR plain": lambda: AR(3, ridge=0, transform=None),
     "AR direct": lambda: AR([1, 2, 7], ridge=0.1, transform=None, strategy="direct"),
@@ -25,6 +29,12 @@ WAYS: dict[str, Callable[[], Forecaster]] = {
     "AR global": lambda: AR(3, scope="global", ridge=0.1, transform="log"),
     "Climatology means": lambda: Climatology(7),
     "Climatology harmonics": lambda: Climatology(30, kind="harmonics"),
+    "CNN series": lambda: CNN(**ALONE, norm="batch"),
+    "GRU series": lambda: GRU(**ALONE, dropout=0.1, seeds=2),
+    "LSTM sequence": lambda: LSTM(**SHORT, strategy="sequence", calendar="weekday"),
+    "LSTM series": lambda: LSTM(**ALONE),
+    "MLP series": lambda: MLP(**ALONE, strategy="direct", calendar=("weekday",)),
+    "RNN pinball": lambda: RNN(**SHORT, strategy="direct", loss="pinball", seeds=2),
     "Prophet KR": lambda: Prophet(holidays="KR"),
     "Prophet pooled": lambda: Prophet(holidays=KoreanHolidays(), seasonality_mode="multiplicative", scaling="minmax"),
     "Prophet flat": lambda: Prophet(growth="flat", changepoints=(), regressors=(), calendar="month"),
@@ -44,7 +54,7 @@ def with_columns() -> Panel:
 @pytest.mark.parametrize("name", FORECASTERS)
 def test_forecasters_keep_the_contract(name: str, check: Callable[[contract.Subject], None]) -> None:
     few = EXAMPLE if check is contract.check_company else EXAMPLE.take(slice(0, 130))
-    check(contract.Subject(lambda: find(name)(), few))
+    check(contract.Subject(lambda: find(name)(**QUICK.get(name, {})), few))
 
 
 @pytest.mark.parametrize("name", WAYS)

@@ -194,6 +194,9 @@ def test_one_bad_epoch_is_not_jagged_and_a_slight_zigzag_of_a_high_level_neither
     curve = 0.3 + 0.7 * np.exp(-np.arange(60) / 6)
     curve[30] *= 5
     assert kinds(one(curve)) == ["settled"]
+    dip = np.array([1.0, *np.tile([0.5, 0.52], 20)])
+    dip[20] = 0.1
+    assert kinds(one(dip)) == ["jagged"]
     assert kinds(one(100 + 0.4 * (-1.0) ** np.arange(40))) == ["does not learn"]
 
 
@@ -231,6 +234,9 @@ def test_what_does_not_learn() -> None:
     around = 1 + 0.002 * rng.normal(size=40)
     (said,) = advice(one(around, around * 1.3))
     assert said.startswith("does not learn: no better than the first epoch, or than the mean")
+    lucky = np.where(epochs == 20, 0.9, 1.0) * around
+    assert kinds(one(around, lucky * 1.3)) == ["does not learn"]
+    assert kinds(one(np.linspace(1.3, 0.985, 30))) == ["still falling"]
     to_the_mean = 1 + 4 * np.exp(-epochs / 2)
     assert kinds(one(to_the_mean, to_the_mean)) == ["does not learn"]
     # Dropout weighs on training alone; what is learned in one epoch is low from the first; other units are not scaled.

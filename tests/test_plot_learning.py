@@ -152,7 +152,7 @@ def test_what_most_nets_have_in_common_is_said_first() -> None:
 
 @pytest.mark.parametrize("phi", [0.0, 0.7])
 def test_plateaus_are_rarely_called_overfitted(phi: float) -> None:
-    """Validation that falls to a level and only wanders there until patience ends: 1 % and 15 % of 300."""
+    """Validation that falls to a level and only wanders there until patience ends: 1 % and 15 % of 300 at most."""
     rng, fall = np.random.default_rng(0), 0.3 + 0.7 * np.exp(-np.arange(200) / 5)
     plateaus = [stopped(fall + 0.01 * autoregressive(rng, 200, phi)) for _ in range(300)]
     table = history({(net, 0): (np.geomspace(1, 0.2, len(curve)), curve) for net, curve in enumerate(plateaus)})

@@ -19,9 +19,9 @@ COLUMNS = ("model", "seed", "epoch", "loss", "validation_loss", "learning_rate",
 SLIGHT = 0.01
 """Share of a loss below which a change of it is of no matter to forecasts: 1 % of a squared error is 0.5 % of its
 root."""
-SETBACK = 2.0
-"""A rise is for good where it is this many times what the curve ever took back: of plateaus of white noise with
-patience 10, 1 % pass; of those with autocorrelation 0.7, one in ten."""
+SETBACK = 1.5
+"""A rise is for good where it is this many times what the curve ever took back: so one of 1,000 plateaus of white
+noise passes that patience 10 ends, one in ten of those with autocorrelation 0.7."""
 JAGGED = 0.03
 """Share of a curve's fall (or rise) by which a quarter of its epochs stray from both neighbours: it is seen."""
 MEAN = (0.98, 1.05)
@@ -195,17 +195,20 @@ def _verdicts(curves: _Curves) -> dict[str, Bool]:
 def _rises(curves: Float) -> Bool:
     """Curves (m, e) that rise for good after their lowest epoch.
 
-    What counts is the median of the last third of the epochs after it (three at least): it lies above by more than
-    matters, and by more than the curve took back, whether of rises before its lowest epoch or of the last rise.
+    What has risen is the median of the last third of the epochs after it (three at least) over the lower epoch beside
+    it: the lowest itself may be luck. It has risen by what matters, and by more than the curve took back, whether of
+    rises before its lowest epoch or of the last rise.
     """
-    count, low, bottom = _count(curves), _lowest(curves), _quantile(curves, 0.0)
+    count, low = _count(curves), _lowest(curves)
     after = count - 1 - low
-    rise = _median_of(curves, count, np.maximum(-(-after // 3), 3)) - bottom
+    sides = np.pad(np.where(np.isnan(curves), np.inf, curves), ((0, 0), (1, 1)), constant_values=np.inf)
+    beside = np.take_along_axis(sides, np.stack([low, low + 2], axis=1), axis=1).min(axis=1)
+    rise = _median_of(curves, count, np.maximum(-(-after // 3), 3)) - beside
     late = np.arange(curves.shape[1]) > low[:, None]
     up = np.where(late, 0.0, curves - np.fmin.accumulate(curves, axis=1))
     down = np.where(late, np.fmax.accumulate(np.where(late, curves, -np.inf), axis=1) - curves, 0.0)
     strayed = np.nanmax(np.maximum(up, down), axis=1, initial=0.0)
-    rising: Bool = (after >= 3) & (rise > SLIGHT * bottom) & (rise > SETBACK * strayed)
+    rising: Bool = (after >= 3) & (rise > SLIGHT * beside) & (rise > SETBACK * strayed)
     return rising
 
 

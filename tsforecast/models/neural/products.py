@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 __all__ = ["STRIDE", "affine", "filled", "padded"]
@@ -36,29 +35,27 @@ def filled(bias: Tensor, *weights: Tensor) -> Tensor:
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Of each net x W + b: (m, r, k), (m, k, n), (m, n) -> (m, r, n); rows r in multiples of 16."""
-    outputs = weight.shape[2]
-    if outputs == 1:  # one column of one net would go through another kernel than that of many
-        weight, bias = pad(weight, (0, 1)), pad(bias, (0, 1))
+    """Of each net x W + b: (m, r, k), (m, k, n), (m, n) -> (m, r, n); rows r in whole strides of n and of k."""
+    if weight.shape[2] == 1:  # one column of one net would go through another kernel than that of many
+        return (x * weight.mT).sum(dim=-1, keepdim=True) + bias.unsqueeze(1)
     out: Tensor = _Affine.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-    return out[..., :outputs].contiguous()
+    return out
 
 
 class _Affine(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         weights, inputs = filled(bias, weight), x.shape[2]
-        rows = pad(x, (0, weights.shape[1] - inputs))
-        rows[..., inputs] = 1
+        rows = x.new_ones(len(x), x.shape[1], weights.shape[1])  # also where weights are zeros
+        rows[..., :inputs] = x
         ctx.save_for_backward(rows, weights)
         ctx.inputs = inputs
         return torch.bmm(rows, weights)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        rows, weights = ctx.saved_tensors
-        grad, inputs = grad.contiguous(), ctx.inputs
+        assert not torch.is_grad_enabled(), "written for first derivatives"
+        (rows, weights), inputs, grad = ctx.saved_tensors, ctx.inputs, grad.contiguous()
         dx = torch.bmm(grad, weights[:, :inputs].mT) if ctx.needs_input_grad[0] else None
         back = torch.bmm(rows.mT, grad)
         return dx, back[:, :inputs], back[:, inputs]

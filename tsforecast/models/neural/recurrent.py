@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from tsforecast.models.neural.products import filled
 
@@ -112,7 +111,6 @@ class _Rnn(torch.autograd.Function):
         return _given(ctx, states, (columns, states, weights))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor | None, last: Tensor | None) -> tuple[Tensor | None, ...]:
         columns, states, weights = ctx.saved_tensors
         out, units = states[1:], states.shape[2]
@@ -155,7 +153,6 @@ class _Lstm(torch.autograd.Function):
         return *_given(ctx, states, (columns, states, weights, gates, squashed, cells)), (c / 2).mT
 
     @staticmethod
-    @once_differentiable
     def backward(
         ctx: Any, grad: Tensor | None, last: Tensor | None, last_cell: Tensor | None
     ) -> tuple[Tensor | None, ...]:
@@ -206,7 +203,6 @@ class _Gru(torch.autograd.Function):
         return _given(ctx, states, (columns, states, weights, gates))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor | None, last: Tensor | None) -> tuple[Tensor | None, ...]:
         columns, states, weights, gates = ctx.saved_tensors
         units = states.shape[2]
@@ -273,10 +269,9 @@ def _columns(x: Tensor, h: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     units = h.shape[2]
     room = x.new_empty(steps + 1, m, weights.shape[1], b)
     states, columns = room[:, :, :units], room[:-1]
+    room[:, :, units + inputs :] = 1  # where weights are zeros too
     states[0] = h.mT
     columns[:, :, units : units + inputs] = x.permute(1, 0, 3, 2)
-    columns[:, :, units + inputs] = 1
-    columns[:, :, units + inputs + 1 :] = 0
     return columns, states
 
 
@@ -302,6 +297,7 @@ def _steps(*arrays: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 def _backwards(grad: Tensor | None, *arrays: Tensor) -> Iterator[tuple[Any, ...]]:
     """Steps from the last, each with the gradient that its state gets from outside (None: only the last gets any)."""
+    assert not torch.is_grad_enabled(), "written for first derivatives"
     steps = list(_steps(*arrays))
     came = [None] * len(steps) if grad is None else grad.permute(1, 0, 3, 2).contiguous().unbind()
     return ((outer, *step) for outer, step in zip(reversed(came), reversed(steps), strict=True))
@@ -328,6 +324,6 @@ def _summed(parts: Tensor) -> Tensor:
     """Sum over the first axis by halves; torch's own adds the last few numbers of all nets in another order."""
     while len(parts) > 1:
         half = len(parts) // 2
-        parts[:half] += parts[len(parts) - half :]
+        parts[:half].add_(parts[len(parts) - half :])
         parts = parts[: len(parts) - half]
     return parts[0]

@@ -34,7 +34,8 @@ def device_of(word: str, net: Architecture, batch: int) -> torch.device:
 
 def numbers(net: Architecture, batch: int) -> int:
     """Numbers that hidden units make of a batch: what a step costs."""
-    return batch * net.window * sum(net.hidden) * GATES.get(net.kind, 1) * net.directions
+    rows = 1 if net.kind == "mlp" else net.window
+    return batch * rows * sum(net.hidden) * GATES.get(net.kind, 1) * net.directions
 
 
 def engine(net: Architecture, batch: int, elementwise: bool) -> tuple[int, bool]:

@@ -185,11 +185,19 @@ def _tasks(net: Architecture, plan: Plan, groups: Groups, found: Windows) -> tup
         judges = found.validates[mine]
         if judges.all() or (plan.validation and not judges.any()):
             continue
+        trains, validates = mine[~judges], _thinned(mine[judges], plan.options.sample)
         for j in range(len(plan.seeds)):
             begun = None if start is None else start(groups.names[g], j)
-            tasks.append(training.Task(mine[~judges], mine[judges], draws[j][g], begun))
+            tasks.append(training.Task(trains, validates, draws[j][g], begun))
         numbers.append(g)
     return tasks, np.array(numbers, dtype=np.int64)
+
+
+def _thinned(windows: Int, most: int | None) -> Int:
+    """At most so many windows, evenly apart: the same ones judge every epoch."""
+    if most is None or len(windows) <= most:
+        return windows
+    return windows[np.linspace(0, len(windows) - 1, most).astype(np.int64)]
 
 
 def _spread(array: NDArray[Any], group: Int, shape: tuple[int, int]) -> NDArray[Any]:

@@ -207,8 +207,8 @@ def statics(kept: Mapping[str, Any], static: Mapping[str, NDArray[Any]], ids: ND
         unseen = np.flatnonzero(~hot.any(axis=1))
         if len(unseen):
             raise DataError(
-                f"static column {name!r} holds {values[unseen[0]]!r} (series {listed(dict.fromkeys(ids[unseen]))}), which "
-                f"the model was not fitted on; it knows {listed(how['labels'])}: refit it, or correct the label"
+                f"static column {name!r} holds {values[unseen[0]]!r} (series {listed(dict.fromkeys(ids[unseen]))}), "
+                f"which the model was not fitted on; it knows {listed(how['labels'])}: refit it, or correct the label"
             )
         parts.append(hot.astype(np.float32))
     return np.concatenate(parts, axis=1)

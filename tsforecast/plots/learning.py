@@ -325,25 +325,28 @@ def _mark(figure: Any, curves: _Curves) -> None:
     """The kept epochs, and where nets turn up that rise for good: dots of a few nets, lines of many."""
     watched = curves.watched
     kept = np.flatnonzero((curves.best > 0) & (_count(watched) > 0))
-    best = curves.best[kept]
+    best, half = curves.best[kept], watched.shape[1] / 2
     if len(curves.names) > FEW:
-        _rule(figure, "weights kept: epoch", best, COLOURS[2], "bottom")
+        _rule(figure, "weights kept: epoch", best, COLOURS[2], ("bottom", half))
     elif len(kept):
         figure.add_scatter(x=best, y=watched[kept, best - 1], mode="markers", hoverinfo="skip",
                            name="weights kept" + ("" if len(kept) > 1 else f": epoch {best[0]}"),
                            marker={"color": COLOURS[2], "size": 10, "line": {"width": 1, "color": "#fff"}})  # fmt: skip
-    _rule(figure, "turns up after epoch", _lowest(watched)[_rises(watched)] + 1, RED, "top")
+    _rule(figure, "turns up after epoch", _lowest(watched)[_rises(watched)] + 1, RED, ("top", half))
 
 
-def _rule(figure: Any, what: str, epochs: Int, colour: str, side: str) -> None:
-    """An upright line at the middle of some epochs, what it is, and the half of many around it."""
+def _rule(figure: Any, what: str, epochs: Int, colour: str, place: tuple[str, float]) -> None:
+    """An upright line at the middle of some epochs, what it is, and the half of many around it.
+
+    `place` is where the text stands: at the top or bottom, and the epoch from which on it stands left of the line.
+    """
     if not len(epochs):
         return
     middle, text = _middle(epochs), f"{what} {_middle(epochs)}"
-    if len(epochs) > FEW:
-        low, high = np.quantile(epochs, [0.25, 0.75], method="nearest").tolist()
+    low, high = np.quantile(epochs, [0.25, 0.75], method="nearest").tolist()
+    if len(epochs) > FEW and low < high:
         text += f" (half of {len(epochs)} nets: {low} to {high})"
         figure.add_vrect(x0=low, x1=high, fillcolor=colour, opacity=0.08, line_width=0)
     note = {"text": text, "font_color": colour, "bgcolor": "rgba(255,255,255,0.7)"}
     figure.add_vline(x=middle, line={"color": colour, "width": 1.5, "dash": "dot"}, annotation=note,
-                     annotation_position=f"{side} right")  # fmt: skip
+                     annotation_position=f"{place[0]} {'left' if middle > place[1] else 'right'}")  # fmt: skip

@@ -50,11 +50,13 @@ def quickest(run: Callable[[], float]) -> tuple[int, float]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without the words of Lightning, which it says to every run."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 class _LabNet(nn.Module):  # type: ignore[misc]

@@ -351,6 +351,13 @@ def test_without_validation_nothing_turns_up_and_training_bears_the_mark() -> No
     assert not figure.layout.shapes
 
 
+@pytest.mark.parametrize(("turn", "anchor"), [(8, "left"), (24, "right")])
+def test_the_text_of_a_mark_stands_where_there_is_room(turn: int, anchor: str) -> None:
+    course = np.concatenate([np.geomspace(1, 0.4, turn), np.linspace(0.41, 0.8, 32 - turn)])
+    note = plot_learning_curve(Fitted(one(np.geomspace(1, 0.3, 32), course))).layout.annotations[1]
+    assert (note.text, note.xanchor) == (f"turns up after epoch {turn}", anchor)
+
+
 def test_losses_far_apart_stand_on_a_scale_of_logarithms() -> None:
     assert plot_learning_curve(Fitted(one(np.geomspace(1000, 0.5, 20)))).layout.yaxis.type == "log"
     assert plot_learning_curve(Fitted(one([1000.0, 10.0, 1.0, 0.0, 0.0]))).layout.yaxis.type is None

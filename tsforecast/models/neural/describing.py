@@ -23,8 +23,9 @@ __all__ = ["bar", "history", "net"]
 def history(made: Settings, state: State, names: Any, panel: Panel) -> Any:
     """Table of learning curves: model, seed, epoch (from 1), loss, validation_loss, learning_rate, best."""
     curves = state["history"]  # (g, S, E, 2)
-    g, s, epoch = np.nonzero(np.isfinite(curves[..., 0]) | np.isfinite(curves[..., 1]))
     epochs = curves.shape[2]
+    failed = np.arange(1, epochs + 1) == state["failed"][..., None]
+    g, s, epoch = np.nonzero(np.isfinite(curves).any(axis=-1) | failed)
     rates = np.array([made.options.learning_rate * rate(made.options.schedule, e, epochs) for e in range(epochs)])
     columns = {
         "model": np.asarray(names, dtype=object)[g],

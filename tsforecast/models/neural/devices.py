@@ -15,7 +15,7 @@ __all__ = ["device_of", "engine", "on_threads"]
 
 LARGE = 2_000_000
 """Numbers that a step makes of a batch from which a second thread, or an accelerator, is worth its start."""
-TILE = 400_000
+TILE = 1_000_000
 """Numbers that one step of all nets of a tile makes: more fall out of the cache."""
 
 

@@ -155,10 +155,10 @@ def test_torchs_kernels_give_the_same_net(kind: str, ways: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize(("fused", "norm"), [(False, "none"), (True, "none"), (False, "layer")])
 @pytest.mark.parametrize("kind", RECURRENT)
-def test_sequence_is_an_encoder_and_a_decoder_that_hears_itself(kind: str, fused: bool) -> None:
-    net = made(kind, hidden=(8, 6), static=2, steps=4, sequence=True, decoder=1 + 3 + 2, quantiles=3)
+def test_sequence_is_an_encoder_and_a_decoder_that_hears_itself(kind: str, fused: bool, norm: str) -> None:
+    net = made(kind, hidden=(8, 6), static=2, steps=4, sequence=True, decoder=1 + 3 + 2, quantiles=3, norm=norm)
     flat, given = drawn(net), told(net)
     named = nets.split(net, flat)
     out = nets.forward(net, named, **given, fused=fused)
@@ -175,12 +175,15 @@ def test_sequence_is_an_encoder_and_a_decoder_that_hears_itself(kind: str, fused
                 cells[name, i] = (CELLS[kind](width, units, dtype=torch.double), kept)
         states: list[Any] = [None, None]
 
-        def heard(name: str, row: Tensor, cells: Any = cells, states: Any = states) -> Tensor:
+        def heard(name: str, row: Tensor, cells: Any = cells, states: Any = states, j: int = j) -> Tensor:
             for i in range(2):
                 module, kept = cells[name, i]
                 given_to = (row,) if states[i] is None else (row, states[i])
                 states[i] = torch.func.functional_call(module, kept, given_to)
                 row = states[i][0] if kind == "lstm" else states[i]
+                if norm == "layer":
+                    own = (named[f"norm{i}.weight"][j], named[f"norm{i}.bias"][j])
+                    row = functional.layer_norm(row, row.shape[-1:], *own)
             return row
 
         rows = [torch.cat([row, static], dim=1) for row in given["x"][j]]
@@ -318,6 +321,13 @@ def test_dropout_follows_every_hidden_layer(kind: str) -> None:
     assert torch.equal(out, named["head.bias"][:, None, :, None].expand_as(out))
 
 
+def test_dropout_follows_every_step_of_a_decoder() -> None:
+    net = made("gru", dropout=0.5, hidden=(8, 4), sequence=True, steps=3, decoder=1)
+    named = nets.split(net, drawn(net))
+    out = nets.forward(net, named, **told(net), draw=lambda shape: torch.zeros(shape))
+    assert torch.equal(out, named["head.bias"][:, None, :, None].expand_as(out))
+
+
 @pytest.mark.parametrize("kind", ["lstm", "mlp", "cnn"])
 def test_embeddings_are_torchs(kind: str) -> None:
     net = made(
@@ -414,6 +424,7 @@ def test_initial_weights_are_those_that_torch_would_draw_from(kind: str) -> None
         made("gru", hidden=(5,), sequence=True, steps=3, decoder=3),
         made("mlp", hidden=(5, 4), norm="batch", activation="selu", dropout=0.3),
         made("mlp", hidden=(13,), norm="layer", activation="prelu", embeddings=(Embedding(0, 3, 2, False),)),
+        made("mlp", hidden=(16,), quantiles=3),
         made("cnn", hidden=(5, 3), norm="batch", pool="max", activation="elu"),
         made("cnn", hidden=(12,), pool="avg", activation="sigmoid", padding=0, static=2),
     ],

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from math import ceil, prod, sqrt
 from typing import NamedTuple
 
-__all__ = ["GATES", "RECURRENT", "Architecture", "Embedding", "Layer", "Weight", "layers", "n_parameters", "weights"]
+__all__ = [
+    "GATES",
+    "RECURRENT",
+    "Architecture",
+    "Embedding",
+    "Layer",
+    "Weight",
+    "layers",
+    "length",
+    "n_parameters",
+    "weights",
+]
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 """Units that a hidden unit is made of; torch's order: reset, update, new (GRU); input, forget, cell, output (LSTM)."""

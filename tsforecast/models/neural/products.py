@@ -1,8 +1,8 @@
 """Products of many nets at once whose bits do not depend on how many nets there are.
 
 Arrays of all nets lie side by side, so what each of them holds must fill whole strides: a matrix library adds in
-another order where an array begins at an odd place (measured with MKL: narrow results that begin off 16 bytes), and an
-elementwise function takes two vectors at once and treats what is left over otherwise (32 numbers with AVX-512).
+another order where an array begins at an odd place (measured with MKL: narrow results that begin off 16 bytes), and
+elementwise functions and sums take 32 numbers at once (AVX-512) and treat what is left over otherwise.
 Matrices get as many rows of zeros as that takes.
 """
 

@@ -317,13 +317,4 @@ def _given(ctx: Any, states: Tensor, saved: tuple[Tensor, ...]) -> tuple[Tensor,
 def _products(asked: bool, columns: Tensor, of_rows: Tensor, back: Tensor) -> tuple[Tensor | None, Tensor]:
     """Gradients of the rows (m, L, b, p), where asked for, and of packed weights, from those of all steps' sums."""
     dx = torch.matmul(of_rows, back).permute(1, 0, 3, 2) if asked else None
-    return dx, _summed(torch.matmul(columns, back.mT))
-
-
-def _summed(parts: Tensor) -> Tensor:
-    """Sum over the first axis by halves; torch's own adds the last few numbers of all nets in another order."""
-    while len(parts) > 1:
-        half = len(parts) // 2
-        parts[:half].add_(parts[len(parts) - half :])
-        parts = parts[: len(parts) - half]
-    return parts[0]
+    return dx, torch.matmul(columns, back.mT).sum(dim=0)

@@ -92,18 +92,18 @@ def _lab() -> Iterator[Row]:
 
 
 def hourly(n: int = HOURS, seed: int = 11) -> pd.DataFrame:
-    """Series of 1,000 to 1,500 hours: a level, a cycle of the day and one of the week, AR(1) noise; seeded."""
+    """Series of 1,000 to 1,500 hours: a level, three harmonics of the day, weekdays, AR(1) noise; seeded."""
     rng = np.random.default_rng(seed)
     parts = []
     for number, rows in enumerate(rng.integers(1000, 1501, n)):
-        day = rng.normal(size=24).cumsum()
-        day -= np.linspace(0, day[-1], 24)
+        turns = 2 * np.pi * np.outer([1, 2, 3], np.arange(24)) / 24 + rng.uniform(0, 2 * np.pi, (3, 1))
+        day = rng.normal(scale=[1, 0.5, 0.25]) @ np.sin(turns)
         week = np.repeat(rng.normal(scale=0.5, size=7), 24)
         noise = rng.normal(scale=0.07, size=rows)
         for t in range(1, rows):
             noise[t] += 0.7 * noise[t - 1]
         t = np.arange(rows) + rng.integers(0, 168)
-        y = rng.lognormal(4, 1) * (1 + 0.25 * ((day - day.mean()) / day.std())[t % 24] + 0.25 * week[t % 168] + noise)
+        y = rng.lognormal(4, 1) * (1 + 0.25 * day[t % 24] + 0.25 * week[t % 168] + noise)
         ds = pd.date_range("2024-01-01", periods=1500, freq="h")[1500 - rows :]
         parts.append(pd.DataFrame({"unique_id": f"h{number:03d}", "ds": ds, "y": y}))
     return pd.concat(parts, ignore_index=True)
@@ -122,7 +122,7 @@ def _hourly() -> Iterator[Row]:
             theirs = neural(train, H, WINDOW, steps, batch)
         model = LSTM(
             WINDOW, hidden=64, strategy="direct", batch_size=batch, epochs=10, sample=batch * steps // 10,
-            validation=0, early_stopping=False, loss="mae", learning_rate=3e-3, schedule="cosine", seeds=1,
+            validation=0, early_stopping=False, loss="mae", learning_rate=1e-2, schedule="cosine", seeds=1,
             threads=2,
         )  # fmt: skip
         ours = _seconds(lambda model=model: model.fit(train, h=H))  # type: ignore[misc]

@@ -244,6 +244,7 @@ class Network(Forecaster):
         return np.array([place.get(str(name), -1) for name in found.names], dtype=np.int64)[found.of]
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
+        require("torch", "torch")  # a model from a file went through no `fit` here
         from tsforecast.models.neural import forecasting
 
         values = forecasting.points(self._look(state, panel), state, panel, self._group(state, panel), h, known)
@@ -317,6 +318,7 @@ class Network(Forecaster):
         """The state of series never seen: a net of their own, or units of their own under the shared weights."""
         if self.scope == "series":
             return super()._greeted(state, panel)
+        require("torch", "torch")
         from tsforecast.models.neural import fitting
 
         fit = state["fit"]

@@ -67,7 +67,8 @@ class Architecture:
     """A net from windows of `window` rows with `inputs` columns to `steps` values, `quantiles` numbers each.
 
     `static`: columns that a series brings once. `ahead`: numbers that the last layer is told besides (known columns
-    of steps that the window does not hold). `decoder`: columns of a decoder's rows; 0 without one.
+    of steps that the window does not hold). `decoder`: columns of a decoder's rows; 0 without one. `centred`: the
+    target, column 0, is told and forecast as a distance from its mean over the window, of rows whose `seen` is 1.
     """
 
     kind: str
@@ -89,6 +90,8 @@ class Architecture:
     pool: str = "none"
     decoder: int = 0
     sequence: bool = False
+    centred: bool = False
+    seen: int | None = None
     embeddings: tuple[Embedding, ...] = ()
 
     @property

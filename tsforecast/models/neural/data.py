@@ -47,6 +47,11 @@ class Layout(NamedTuple):
         """Columns of a row."""
         return 1 + self.past + (0 if self.apart else self.known) + len(self.flagged)
 
+    @property
+    def seen(self) -> int | None:
+        """Column that flags a seen target; None where all of it is seen."""
+        return self.width - len(self.flagged) if 0 in self.flagged else None
+
     def ahead(self, steps: int, direct: bool) -> int:
         """Known numbers of coming steps that the window does not hold."""
         told = steps if self.apart else steps - 1

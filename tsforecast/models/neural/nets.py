@@ -77,6 +77,7 @@ def forward(
     torch's recurrent kernels.
     """
     run = Pass(net, weights, real, draw, updates)
+    x, level = _levelled(net, x)
     x, static = _embedded(run, x, static)
     m, b = x.shape[0], x.shape[2]
     if net.sequence:
@@ -84,7 +85,7 @@ def forward(
     else:
         top = dropped(run, _top(run, x, static, ahead, fused))
         out = dense(run, "head", top if ahead is None or net.kind == "mlp" else torch.cat([top, ahead], dim=-1))
-    return uncrossed(out.view(m, b, -1, net.quantiles))
+    return uncrossed(out.view(m, b, -1, net.quantiles)) + level
 
 
 def encode(
@@ -98,8 +99,19 @@ def encode(
 ) -> Tensor:
     """What the last hidden layer makes of windows x (m, L, b, p): (m, b, u); what the last layer reads."""
     run = Pass(net, weights)
-    x, static = _embedded(run, x, static)
+    x, static = _embedded(run, _levelled(net, x)[0], static)
     return _top(run, x, static, ahead, fused)
+
+
+def _levelled(net: Architecture, x: Tensor) -> tuple[Tensor, Tensor | float]:
+    """Windows with the target as a distance from its mean over the window, and that mean (m, b, 1, 1)."""
+    if not net.centred:
+        return x, 0.0
+    target = x[..., 0]
+    seen = torch.ones_like(target) if net.seen is None else x[..., net.seen]
+    level = (target * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
+    own = (target - level[:, None]) * seen
+    return torch.cat([own[..., None], x[..., 1:]], dim=-1), level[..., None, None]
 
 
 def _embedded(run: Pass, x: Tensor, static: Tensor | None) -> tuple[Tensor, Tensor | None]:

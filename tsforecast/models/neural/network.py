@@ -59,6 +59,7 @@ class Network(Forecaster):
     validation: float | None = field(default=None, kw_only=True)
     early_stopping: bool = field(default=True, kw_only=True)
     patience: int | None = field(default=None, kw_only=True)
+    centre: Literal["window", "series"] | None = field(default=None, kw_only=True)
     scaling: Literal["standard", "minmax", "robust", "none"] = field(default="standard", kw_only=True)
     seeds: int | Sequence[int] | None = field(default=None, kw_only=True)
     sample: int | Literal["all"] | None = field(default=None, kw_only=True)

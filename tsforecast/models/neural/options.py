@@ -14,6 +14,7 @@ from tsforecast.panel import seasons
 
 __all__ = [
     "ACTIVATIONS",
+    "CENTRES",
     "DEVICES",
     "LOSSES",
     "NORMS",
@@ -33,6 +34,7 @@ __all__ = [
 
 ACTIVATIONS = ("elu", "hardtanh", "identity", "leaky_relu", "prelu", "relu", "relu6", "selu", "sigmoid", "tanh")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+CENTRES = ("series", "window")
 LOSSES = ("huber", "mae", "mape", "mse", "msle", "pinball")
 OPTIMIZERS = {
     "adadelta": "Adadelta",
@@ -58,19 +60,20 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {
         "hidden": {"mlp": (64,), "cnn": (32, 32)},
         "activation": {"mlp": "relu", "cnn": "relu"},
+        "centre": "window",
         "dropout": 0.0,
         "learning_rate": 1e-3,
         "schedule": "constant",
         "batch_size": 32,
-        "epochs": 100,
+        "epochs": 200,
         "validation": 0.2,
         "patience": 10,
         "seeds": 1,
         "sample": 20_000,
     },
-    "fast": {"batch_size": 128, "learning_rate": 3e-3, "epochs": 30, "patience": 3, "sample": 10_000},
-    "accurate": {"schedule": "cosine", "epochs": 200, "patience": 20, "seeds": 5, "sample": 50_000},
-    "notes": {"epochs": 25, "batch_size": 32, "validation": 0.25, "patience": 3, "sample": None},
+    "fast": {"batch_size": 64, "learning_rate": 3e-3, "epochs": 60, "patience": 5, "sample": 10_000},
+    "accurate": {"schedule": "cosine", "patience": 20, "seeds": 5, "sample": 50_000},
+    "notes": {"epochs": 25, "batch_size": 32, "validation": 0.25, "patience": 3, "sample": None, "centre": "series"},
 }
 """What a parameter left at None becomes; presets name what they change of the default one."""
 

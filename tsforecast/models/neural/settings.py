@@ -59,7 +59,7 @@ class Settings:
             kind=self.kind, window=window, inputs=layout.width, hidden=self.hidden, static=count, steps=steps,
             ahead=0 if sequence else layout.ahead(steps, self.at_once), quantiles=max(len(self.options.quantiles), 1),
             sequence=sequence, decoder=1 + layout.known + told if sequence and steps > 1 else 0,
-            embeddings=tuple(found), **self.shape,
+            seen=layout.seen, embeddings=tuple(found), **self.shape,
         )  # fmt: skip
         _check_length(net)
         return net
@@ -187,8 +187,17 @@ def _shape(model: Any, given: Any, strategy: str) -> dict[str, Any]:
     chosen("device", model.device, options.DEVICES)
     if model.threads is not None:
         whole("threads", model.threads, 1)
+    centre = chosen("centre", given("centre"), options.CENTRES)
+    if strategy == "sequence":
+        # The mean of a window would tell its earlier rows of its later ones, which they learn to forecast.
+        if model.centre == "window":
+            raise ConfigError(
+                'centre="window" needs strategy="recursive" or "direct"; a sequence takes centre="series"'
+            )
+        centre = "series"
     cells = ("relu", "tanh") if model.kind == "rnn" else options.ACTIVATIONS
     shape = {
+        "centred": centre == "window",
         "activation": chosen("activation", given("activation"), cells),
         "slope": number("slope", model.slope, 0.0),
         "dropout": number("dropout", given("dropout"), 0.0, 1.0),

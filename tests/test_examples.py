@@ -1,17 +1,21 @@
 """What README, CONTRIBUTING and examples/ show runs as shown."""
 
+import ast
 import re
 import runpy
 import sys
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from tsforecast import Panel, check_forecaster, load
+from tsforecast import Forecaster, Panel, check_forecaster, load
 from tsforecast.jobs.config import parse_job
 from tsforecast.jobs.models import models_of
+from tsforecast.models.neural import CNN, GRU, LSTM, MLP, RNN, options
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,3 +93,83 @@ def test_the_job_of_the_prophet_page_makes_its_model() -> None:
     assert model.known_columns == ("promo",)
     assert type(model.holidays).__name__ == "KoreanHolidays"
     assert model.seasonalities[0].period == 30.5
+
+
+def test_what_the_page_of_networks_shows_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    space = run("docs/networks.md")
+    assert space["model"].updated_ == ()
+    assert len(space["model"].history_) == 2
+    assert space["regional"].history_["model"].nunique() == 6
+    assert list(space["codes"].columns) == ["unique_id", "ds", *(f"GRU-{u}" for u in range(1, 9))]
+
+
+def tables(page: str, first: str) -> list[list[str]]:
+    """Cells of the rows of the table whose heading begins with `first`."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    block = text[text.index(f"\n| {first} |") + 1 :].partition("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in block if not line.startswith("| ---")]
+
+
+def test_the_page_of_networks_lists_every_parameter_and_its_default() -> None:
+    page = {
+        name.strip("`"): ast.literal_eval(default.strip("`"))
+        for name, default, _ in tables("networks.md", "parameter")[1:]
+    }
+    own = {f.name: f.default for kind in (RNN, LSTM, GRU, MLP, CNN) for f in fields(kind)}
+    assert MISSING not in own.values()
+    assert page == {name: default for name, default in own.items() if name not in {f.name for f in fields(Forecaster)}}
+    assert list(page)[:5] == [f.name for f in fields(MLP) if not f.kw_only]
+
+
+def test_the_page_of_networks_shows_the_presets_as_they_are() -> None:
+    heading, *rows = tables("networks.md", "left at None")
+    words = [word.strip('`"') for word in heading[1:]]
+    assert words == list(options.PRESETS)
+    page = {
+        word: {name.strip("`"): cells[i] for name, *cells in rows if name not in ("`hidden`", "`activation`")}
+        for i, word in enumerate(words)
+    }
+    for word, shown in page.items():
+        held = options.preset(word, "lstm")
+        assert shown == {
+            name: "all" if value is None else str(value)
+            for name, value in held.items()
+            if name not in ("hidden", "activation")
+        }
+
+
+def test_the_count_of_the_page_of_networks_is_that_of_torch() -> None:
+    torch = pytest.importorskip("torch")
+    text = (ROOT / "docs" / "networks.md").read_text("utf-8")
+    layers = torch.nn.RNN(3, 12), torch.nn.Linear(12, 1)
+    counted = sum(p.numel() for layer in layers for p in layer.parameters())
+    one = counted - layers[0].bias_hh_l0.numel()
+    assert f"| | **{one}** | **{counted}** |" in text
+
+
+def test_the_network_of_the_stores_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(sys, "argv", ["networks.py", str(tmp_path)])
+    runpy.run_path(str(ROOT / "examples" / "networks.py"), run_name="__main__")
+    printed = capsys.readouterr().out
+    # 31 columns and the target, 32 units, two biases; three gates of 32 units.
+    assert f"gru0: gru 32 units, {(32 + 32 + 2) * 3 * 32} parameters" in printed
+    board = next(line.split() for line in printed.splitlines() if line.split()[:2] == ["1", "GRU"])
+    assert float(board[3]) > 0.3, "a net that knows promotions and holidays beats the week before"
+    forecasts = pd.read_csv(tmp_path / "forecasts.csv")
+    assert forecasts["unique_id"].value_counts().to_dict() == dict.fromkeys(forecasts["unique_id"].unique(), 14)
+    assert "서울잠실점" in set(forecasts["unique_id"]), "the net never learned from this store"
+    assert "validation" in (tmp_path / "learning_curve.html").read_text("utf-8")
+
+
+def test_the_job_of_the_page_of_networks_makes_its_model() -> None:
+    page = (ROOT / "docs" / "networks.md").read_text("utf-8")
+    text = re.search(r"```toml\n(.*?)```", page, flags=re.S)
+    assert text is not None
+    model = models_of(parse_job('horizon = 3\n[data]\nsource = "csv:x"\n' + text[1]))[0]
+    assert (type(model), model.hidden, model.scope, model.static) == (GRU, (32, 16), "region", ("region",))
+    assert model.optimizer_options == {"momentum": 0.9, "nesterov": True}

@@ -24,14 +24,18 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
 
 
 class Twin(nn.Module):
-    """A net of torch's modules: windows (b, L, p) and known columns `ahead` (b, A) -> (b, out)."""
+    """A net of torch's modules: windows (b, L, p) and known columns `ahead` (b, A) -> (b, out).
+
+    The target is told and forecast as a distance from its mean over the window, if `centred`; over the rows of the
+    window whose column `seen` is 1.
+    """
 
     def __init__(
         self, kind: str, inputs: int, hidden: Sequence[int], outputs: int = 1, *, window: int = 1, told: int = 0,
-        activation: str = "tanh",
+        activation: str = "tanh", centred: bool = True, seen: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.kind, self.names = kind, {}
+        self.kind, self.names, self.centred, self.seen = kind, {}, centred, seen
         width = inputs * window + told if kind == "mlp" else inputs
         self.body = nn.ModuleList()
         for i, units in enumerate(hidden):
@@ -53,16 +57,23 @@ class Twin(nn.Module):
         self.between = ACTIVATIONS[activation]()
 
     def forward(self, x: Tensor, ahead: Tensor | None = None) -> Tensor:
+        level = torch.zeros(len(x))
+        if self.centred:
+            there = torch.ones_like(x[:, :, 0]) if self.seen is None else x[:, :, self.seen]
+            level = torch.stack([row[mask == 1].mean() for row, mask in zip(x[:, :, 0], there, strict=True)])
+            x = x.clone()
+            x[:, :, 0] = torch.where(there == 1, x[:, :, 0] - level[:, None], 0.0)
+        told = [] if ahead is None else [ahead]
         if self.kind == "mlp":
-            out = torch.cat([x.flatten(1), *([] if ahead is None else [ahead])], dim=1)
+            out = torch.cat([x.flatten(1), *told], dim=1)
             for layer in self.body:
                 out = self.between(layer(out))
-            found: Tensor = self.head(out)
-            return found
-        for layer in self.body:
-            x = self.between(layer(nn.functional.pad(x.mT, (2, 0)))).mT if self.kind == "cnn" else layer(x)[0]
-        out = x.flatten(1) if self.kind == "cnn" else x[:, -1]
-        made: Tensor = self.head(out if ahead is None else torch.cat([out, ahead], dim=1))
+            told = []
+        else:
+            for layer in self.body:
+                x = self.between(layer(nn.functional.pad(x.mT, (2, 0)))).mT if self.kind == "cnn" else layer(x)[0]
+            out = x.flatten(1) if self.kind == "cnn" else x[:, -1]
+        made: Tensor = self.head(torch.cat([out, *told], dim=1)) + level[:, None]
         return made
 
     def take(self, named: Mapping[str, Any], group: int = 0, seed: int = 0) -> Twin:

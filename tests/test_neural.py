@@ -251,7 +251,8 @@ def test_a_static_number_lets_one_net_tell_series_apart() -> None:
     data = Panel.from_arrays(y, freq="D", start="2024-01-01", static={"sign": sign})
     ends = {}
     for static in ((), ("sign",)):
-        model = MLP(1, 16, static=static, preset="fast", learning_rate=0.02, scaling="none").fit(data)
+        model = MLP(1, 16, static=static, preset="fast", learning_rate=0.02, scaling="none", centre="series")
+        model.fit(data)
         ends[static] = model.predict(1)["MLP"].to_numpy() - sign * 0.9 * y[:, -1]
     assert np.abs(ends["sign",]).mean() < 0.25 * np.abs(ends[()]).mean()
 

@@ -46,7 +46,9 @@ def both(model: Any, many: list[Series], optimizer: Any, **how: Any) -> tuple[An
     rows = examples(many, WINDOW, steps, validation=0 if model.validation == 0 else 0.2)
     hidden = model.hidden if isinstance(model.hidden, tuple) else (model.hidden,)
     activation = {"mlp": "relu", "cnn": "relu"}.get(model.kind, "tanh")
-    twin = Twin(model.kind, 1, hidden, steps, window=WINDOW, activation=model.activation or activation)
+    activation = model.activation or activation
+    centred = model.centre != "series"
+    twin = Twin(model.kind, 1, hidden, steps, window=WINDOW, activation=activation, centred=centred)
     twin.take(start.state_["fit"]["weights"])
     course = train(twin, rows, optimizer(twin.parameters()), epochs=model.epochs, draws=draws_after_start(start), **how)
     return model.fit(data, h=steps), course
@@ -64,10 +66,12 @@ def check(model: Any, course: Course, close: float = 1e-5) -> None:
 # A whole run
 
 
+@pytest.mark.parametrize("centre", ["window", "series"])
 @pytest.mark.parametrize("hidden", [8, (7, 5)], ids=str)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_is_that_of_a_plain_loop(kind: str, hidden: Any) -> None:
-    model = KINDS[kind](WINDOW, hidden, epochs=5, batch_size=32, learning_rate=0.01, early_stopping=False)
+def test_a_run_is_that_of_a_plain_loop(kind: str, hidden: Any, centre: Any) -> None:
+    how: dict[str, Any] = {"batch_size": 32, "learning_rate": 0.01, "early_stopping": False}
+    model = KINDS[kind](WINDOW, hidden, epochs=5, centre=centre, **how)
     check(*both(model, waves(), lambda p: torch.optim.Adam(p, lr=0.01), batch_size=32))
 
 

@@ -96,7 +96,7 @@ def by_hand(model: Any, many: list[np.ndarray], held: int) -> list[np.ndarray]:
         own = 0 if model.scope == "global" else i
         flagged = bool(model.state_["fit"]["flagged"])
         outputs = H if model.strategy == "direct" else 1
-        twin = Twin("mlp", 1 + flagged, (4,), outputs, window=WINDOW, activation="relu")
+        twin = Twin("mlp", 1 + flagged, (4,), outputs, window=WINDOW, activation="relu", seen=1 if flagged else None)
         twin.take(model.state_["fit"]["weights"], own)
         train = y[: len(y) - held]
         scaled = (y - train.mean()) / train.std()
@@ -166,7 +166,7 @@ def test_sequence_nets_learn_at_every_step() -> None:
     how: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1e-30, "epochs": 1, "validation": 0}
     model = GRU(WINDOW, 4, "sequence", early_stopping=False, **how).fit(panel([y]), h=1)
     scaled = torch.tensor((y - y.mean()) / y.std(), dtype=torch.float32)
-    twin = Twin("gru", 1, (4,), window=WINDOW).take(weights(model))
+    twin = Twin("gru", 1, (4,), centred=False).take(weights(model))
     errors = []
     with torch.no_grad():
         for first in range(len(y) - WINDOW):
@@ -301,6 +301,7 @@ def test_encode_gives_the_last_hidden_state_of_each_row() -> None:
         assert np.isnan(got[: WINDOW - 1]).all()
         for t in (WINDOW - 1, 20, len(y) - 1):
             with torch.no_grad():
-                state = twin.body[0](scaled[None, t + 1 - WINDOW : t + 1, None])[0][0, -1].numpy()
+                rows = scaled[None, t + 1 - WINDOW : t + 1, None]
+                state = twin.body[0](rows - rows.mean())[0][0, -1].numpy()
             np.testing.assert_allclose(got[t], state, rtol=1e-5, atol=1e-6)
         at += len(y)

@@ -14,6 +14,7 @@ from neural_twin import Twin, batch, examples, series
 
 from tsforecast.errors import FitWarning
 from tsforecast.models.neural import CNN, GRU, LSTM, MLP, RNN, devices, nets
+from tsforecast.models.neural.settings import settings
 from tsforecast.panel import Panel
 
 KINDS = {"rnn": RNN, "lstm": LSTM, "gru": GRU, "mlp": MLP, "cnn": CNN}
@@ -60,7 +61,7 @@ def test_tiles_and_loops_agree(kind: str, loss: str, monkeypatch: pytest.MonkeyP
     how: dict[str, Any] = {"scope": "series", "epochs": 6, "learning_rate": 0.01, "loss": loss, "dropout": 0.2}
     data, curves = panel(waves()), {}
     for tile, fused in ((1, True), (1, False), (256, False)):
-        monkeypatch.setattr(devices, "engine", lambda *_, tile=tile, fused=fused: (tile, fused))
+        monkeypatch.setattr(devices, "engine", lambda *_, tile=tile, fused=fused: devices.Engine(tile, fused, 64, 1))
         model = KINDS[kind](WINDOW, 6, strategy, **how).fit(data, h=H)
         curves[tile, fused] = model.state_["fit"]["history"]
     for curve in curves.values():
@@ -70,9 +71,10 @@ def test_tiles_and_loops_agree(kind: str, loss: str, monkeypatch: pytest.MonkeyP
 def test_the_engine_tiles_small_nets_and_what_steps_each_weight_alone() -> None:
     small = LSTM(14, 16, scope="series", epochs=1, batch_size=16).fit(panel(waves()))
     net = small._look(small.state_["fit"], small.panel_).net
-    assert devices.engine(net, 16, True)[0] > 1
-    assert devices.engine(net, 16, False)[0] == 1
-    assert devices.engine(net, 1_000_000, True)[0] == 1
+    cpu, adam, lbfgs = torch.device("cpu"), settings(small).options, settings(LSTM(optimizer="lbfgs")).options
+    assert devices.engine(net, 16, adam, cpu, None).tile > 1
+    assert devices.engine(net, 16, lbfgs, cpu, None).tile == 1
+    assert devices.engine(net, 1_000_000, adam, cpu, None).tile == 1
 
 
 # Groups

@@ -33,6 +33,11 @@ class Draws:
             generator.random(out=own, dtype=np.float32)
         return torch.from_numpy(out).to(self.device)
 
+    def apart(self) -> Draws:
+        """Draws of their own for a part of a batch, whichever thread works on it."""
+        keys = [int(generator.integers(2**63)) for generator in self.generators]
+        return Draws([np.random.Generator(np.random.Philox(key=key)) for key in keys], self.device)
+
     def normal(self, shape: Sequence[int]) -> Tensor:
         """Numbers (m, ...) from the standard normal law."""
         out = np.empty(tuple(shape), np.float32)

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 
 from tsforecast.errors import ConfigError
 from tsforecast.models.neural.architecture import GATES, Architecture
+from tsforecast.models.neural.options import Options
+from tsforecast.models.neural.products import STRIDE
 from tsforecast.windows.blocks import cores
 
-__all__ = ["device_of", "engine", "on_threads"]
+__all__ = ["Engine", "device_of", "engine", "quietly"]
 
-LARGE = 2_000_000
-"""Numbers that a step makes of a batch from which a second thread, or an accelerator, is worth its start."""
+LARGE = 16_000_000
+"""Numbers that a step makes of a batch from which an accelerator is worth its start."""
 TILE = 1_000_000
-"""Numbers that one step of all nets of a tile makes: more fall out of the cache."""
+"""Numbers that a step of all nets of a tile makes: more fall out of the cache."""
+CHUNK = 2_000_000
+"""Numbers that the rows of a batch which go through a large net together make, for the same reason."""
+HEAP = 31 << 20
+
+
+class Engine(NamedTuple):
+    """How nets of one size are computed: so many side by side, by torch's own recurrent kernel or by the one that
+    knows many nets, so many rows of a batch together, and so many such parts at a time, which changes no bit.
+    """
+
+    tile: int
+    fused: bool
+    chunk: int
+    workers: int
 
 
 def device_of(word: str, net: Architecture, batch: int) -> torch.device:
@@ -38,24 +55,27 @@ def numbers(net: Architecture, batch: int) -> int:
     return batch * rows * sum(net.hidden) * GATES.get(net.kind, 1) * net.directions
 
 
-def engine(net: Architecture, batch: int, elementwise: bool) -> tuple[int, bool]:
-    """How many nets train side by side, and whether by torch's own recurrent kernel; told by their size alone.
+def engine(net: Architecture, batch: int, options: Options, device: torch.device, threads: int | None) -> Engine:
+    """The way to train nets of this size; company does not count.
 
-    Small steps cost mostly their start, which nets of one tile share; large ones fill the machine by themselves.
+    Small steps cost mostly their start, which nets of a tile share; large ones fill the machine by themselves, in parts
+    that stay in cache.
     """
-    size = numbers(net, batch)
-    tile = max(1, TILE // size) if elementwise else 1
-    return min(tile, 256), net.kind == "lstm" and tile == 1
+    tile = min(max(1, TILE // numbers(net, batch)), 256) if options.is_elementwise else 1
+    if device.type != "cpu":
+        return Engine(tile, net.kind in GATES and tile == 1, batch, 1)
+    chunk = max(CHUNK // numbers(net, 1) // STRIDE, 1) * STRIDE
+    return Engine(tile, net.kind == "lstm" and tile == 1, chunk, threads or cores())
 
 
 @contextmanager
-def on_threads(count: int | None, net: Architecture, batch: int) -> Iterator[None]:
-    """Hold torch to `count` threads, and give back what it had; None: one for small steps, else as many as torch may.
-
-    What torch may is the least of its own setting (OMP_NUM_THREADS) and TSFORECAST_THREADS or the cores.
-    """
+def quietly() -> Iterator[None]:
+    """Hold torch's own pool to one thread, and give back what it had: nets are worked on side by side instead."""
+    # Taken and given back once, a block as large as glibc's bound for such makes it keep freed memory: a step then
+    # finds its arrays where the last one left them, in half the time.
+    torch.empty(HEAP, dtype=torch.uint8)
     before = torch.get_num_threads()
-    torch.set_num_threads(count or (min(before, cores()) if numbers(net, batch) >= LARGE else 1))
+    torch.set_num_threads(1)
     try:
         # TensorFloat-32 would cost three digits on some accelerators.
         with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):

@@ -91,9 +91,9 @@ def _fit(panel: Panel, plan: Plan, groups: Groups) -> State:
     tasks, group = _tasks(net, plan, groups, found)
     most = max((len(task.trains) for task in tasks), default=1)
     batch = min(plan.options.batch_size or most, most)
-    tile, fused = devices.engine(net, batch, plan.options.is_elementwise)
-    with devices.on_threads(plan.threads, net, batch):
-        trained = training.train(net, plan.options, rows, tasks, tile, fused, plan.tell)
+    engine = devices.engine(net, batch, plan.options, device, plan.threads)
+    with devices.quietly():
+        trained = training.train(net, plan.options, rows, tasks, engine, plan.tell)
     taught = np.bincount(groups.of[found.owner[~found.validates]], minlength=len(groups.names))
     made = {
         name: _spread(array, group, (len(groups.names), len(plan.seeds))) for name, array in trained._asdict().items()

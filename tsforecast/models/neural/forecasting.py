@@ -15,13 +15,14 @@ from tsforecast.models.neural.fitting import flat_weights
 from tsforecast.models.neural.scaling import Scales
 from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.rolling import State
+from tsforecast.windows.blocks import side_by_side
 
 __all__ = ["Look", "encoded", "points"]
 
 SPANS = 2048
 """Windows that go through shared nets together: bounds memory."""
 ALONE = 512
-"""Windows of nets of their own that go through together, a multiple of 16."""
+"""Windows of nets of their own that go through together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,17 @@ def points(look: Look, state: State, panel: Panel, group: Int, h: int, known: Fl
     out = np.full((len(panel), flat.shape[1], h, net.quantiles), np.nan, np.float32)
     known_group = group >= 0
     fine = np.flatnonzero(shown.fine & known_group)
-    with devices.on_threads(None, net, min(len(panel), SPANS)), torch.no_grad():
-        for index, several in _batches(look, fine, group):
-            for j in range(flat.shape[1]):
-                own = flat[group[index], j] if several else flat[group[index[:1]], j]
-                out[index, j] = _run(look, own, shown, index, h)
+    batches = _batches(look, fine, group)
+
+    def work(i: int) -> None:
+        torch.set_num_threads(1)
+        index, seed = batches[i // flat.shape[1]], i % flat.shape[1]
+        own = flat[group[index], seed] if look.alone else flat[group[index[:1]], seed]
+        with torch.no_grad():
+            out[index, seed] = _run(look, own, shown, index, h)
+
+    with devices.quietly():
+        side_by_side(len(batches) * flat.shape[1], work)
     centre, scale = (part[panel.series, 0][:, None, None, None] for part in (state["centre"], state["scale"]))
     failed = state["failed"] > 0
     lost = np.where(known_group[:, None], failed[group], True)
@@ -84,22 +91,22 @@ def points(look: Look, state: State, panel: Panel, group: Int, h: int, known: Fl
     return values
 
 
-def _batches(look: Look, fine: Int, group: Int) -> list[tuple[Int, bool]]:
-    """Spans that go through together: one net and its windows, or windows with a net each."""
+def _batches(look: Look, fine: Int, group: Int) -> list[Int]:
+    """Spans that go through together: windows of one net, or windows with a net each."""
     if look.alone:
-        return [(fine[first : first + ALONE], True) for first in range(0, len(fine), ALONE)]
+        return [fine[first : first + ALONE] for first in range(0, len(fine), ALONE)]
     found = []
     for g in np.unique(group[fine]):
         mine = fine[group[fine] == g]
-        found += [(mine[first : first + SPANS], False) for first in range(0, len(mine), SPANS)]
+        found += [mine[first : first + SPANS] for first in range(0, len(mine), SPANS)]
     return found
 
 
 def _run(look: Look, flat: Float32, shown: Windows, index: Int, h: int) -> Float32:
     """Scaled forecasts (s, h, q) of windows by nets (s, P), or all by one (1, P)."""
     several = look.alone
-    # Where each window has a net of its own, a multiple of 16 of them keeps bits free of company.
-    filled = np.resize(index, -(-len(index) // nets.MULTIPLE) * nets.MULTIPLE) if several else index
+    # Where each window has a net of its own, whole strides of them keep bits free of company.
+    filled = np.resize(index, -(-len(index) // nets.rows(look.net)) * nets.rows(look.net)) if several else index
     own = np.resize(flat, (len(filled), flat.shape[1])) if several else flat
     named = nets.split(look.net, torch.from_numpy(own))
     x, known, static = _turned(shown, filled, several)
@@ -132,10 +139,9 @@ def _at_once(look: Look, named: dict[str, Tensor], x: Tensor, known: Tensor, sta
     """Steps (m, b, h, q) of a net that gives them all."""
     net = look.net
     told = 0 if look.layout.apart else 1
-    fused = net.kind == "lstm" and len(x) == 1 and not look.alone
     out = nets.forward(
         net, named, x, static=static, ahead=_ahead(look, known, told, net.steps - told),
-        known=known[:, 1:] if net.decoder and look.layout.known else None, fused=fused,
+        known=known[:, 1:] if net.decoder and look.layout.known else None,
     )  # fmt: skip
     return out[:, :, -net.steps :][:, :, :h]
 
@@ -143,11 +149,10 @@ def _at_once(look: Look, named: dict[str, Tensor], x: Tensor, known: Tensor, sta
 def _fed_back(look: Look, named: dict[str, Tensor], x: Tensor, known: Tensor, static: Tensor | None, h: int) -> Tensor:
     """Steps (m, b, h, q) of a net that gives one, which the next window holds as if it had been seen."""
     net, layout = look.net, look.layout
-    fused = net.kind == "lstm" and len(x) == 1 and not look.alone
     found = []
     for step in range(h):
         ahead = _ahead(look, known, step, 1) if layout.apart else None
-        found.append(nets.forward(net, named, x, static=static, ahead=ahead, fused=fused)[:, :, 0])
+        found.append(nets.forward(net, named, x, static=static, ahead=ahead)[:, :, 0])
         if step + 1 < h:
             middle = found[-1][..., net.quantiles // 2]
             row = torch.ones(*x.shape[:1], 1, *x.shape[2:], dtype=x.dtype)
@@ -166,18 +171,18 @@ def encoded(look: Look, state: State, panel: Panel, group: Int, coming: Float) -
     net, rows, owner = look.net, panel.rows, panel.owner
     flat, told = flat_weights(net, state["weights"]), 0 if look.layout.apart else 1
     out = np.full((len(rows), _hidden(net)), np.nan)
-    with devices.on_threads(None, net, min(len(rows), SPANS)), torch.no_grad():
+    with devices.quietly(), torch.no_grad():
         for first in range(0, len(rows), SPANS):
             some = slice(first, first + SPANS)
             spans = panel.take(owner[some]).replace(stop=rows[some] + 1)
             shown = Windows(look, state, spans, _coming(spans, panel.take(owner[some]), coming[owner[some]]))
             groups = group[owner[some]]
-            for index, several in _batches(look, np.flatnonzero(shown.fine & (groups >= 0)), groups):
-                chosen = groups[index] if several else groups[index[:1]]
-                x, known, static = _turned(shown, index, several)
+            for index in _batches(look, np.flatnonzero(shown.fine & (groups >= 0)), groups):
+                chosen = groups[index] if look.alone else groups[index[:1]]
+                x, known, static = _turned(shown, index, look.alone)
                 named = nets.split(net, torch.from_numpy(flat[chosen, 0]))
                 made = nets.encode(net, named, x, static=static, ahead=_ahead(look, known, told, net.steps - told))
-                out[first + index] = (made[:, 0] if several else made[0]).numpy()
+                out[first + index] = (made[:, 0] if look.alone else made[0]).numpy()
     return out
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,15 +14,13 @@ from tsforecast.models.neural.architecture import Architecture
 from tsforecast.models.neural.batches import Batch, Rows
 from tsforecast.models.neural.data import Float32
 from tsforecast.models.neural.descent import Descent, Draws, augmented
+from tsforecast.models.neural.devices import Engine
 from tsforecast.models.neural.losses import losses
 from tsforecast.models.neural.options import Options, rate
 from tsforecast.panel import Float, Int
+from tsforecast.windows.blocks import side_by_side
 
 __all__ = ["Task", "Trained", "train"]
-
-CHUNK = 512
-"""Rows of a batch that go through a recurrent net together: more fall out of the cache, and take twice the time."""
-EVALUATED = 4096
 
 
 class Task(NamedTuple):
@@ -50,36 +48,36 @@ def train(
     options: Options,
     rows: Rows,
     tasks: Sequence[Task],
-    tile: int,
-    fused: bool,
+    engine: Engine,
     tell: Callable[[int, int, float], None],
 ) -> Trained:
-    """Train every task's net, `tile` of them at a time; `tell(nets, epoch, loss)` hears of each epoch."""
+    """Train every task's net, a tile of them at a time; `tell(nets, epoch, loss)` hears of each epoch."""
     out = Trained(
         np.zeros((len(tasks), nets.size(net)), np.float32),
         np.full((len(tasks), options.epochs, 2), np.nan),
         np.zeros(len(tasks), np.int64),
         np.zeros(len(tasks), np.int64),
     )
-    for index in _tiles(options, tasks, tile):
-        part = _Tile(net, options, rows, [tasks[i] for i in index], fused).run(tell)
+    for index in _tiles(net, options, tasks, engine.tile):
+        part = _Tile(net, options, rows, [tasks[i] for i in index], engine).run(tell)
         for name, some in part._asdict().items():
             getattr(out, name)[index] = some
     return out
 
 
-def padded(count: int) -> int:
+def padded(net: Architecture, count: int) -> int:
     """Rows of a batch, filled up so that no net's numbers lie in the odd tail of a tensor, which rounds differently."""
-    return -(-count // nets.MULTIPLE) * nets.MULTIPLE
+    rows = nets.rows(net)
+    return -(-count // rows) * rows
 
 
-def _tiles(options: Options, tasks: Sequence[Task], tile: int) -> Iterator[Int]:
+def _tiles(net: Architecture, options: Options, tasks: Sequence[Task], tile: int) -> Iterator[Int]:
     """Numbers of nets that train together: alike in steps an epoch and in padded batches, told by each alone."""
     shapes: dict[tuple[int, ...], list[int]] = {}
     for i, task in enumerate(tasks):
         seen = min(len(task.trains), options.sample or len(task.trains))
         batch = min(options.batch_size or seen, seen)
-        shape = (-(-seen // max(batch, 1)), padded(batch), padded(len(task.validates)))
+        shape = (-(-seen // max(batch, 1)), padded(net, batch), padded(net, len(task.validates)))
         shapes.setdefault(shape, []).append(i)
     for members in shapes.values():
         for first in range(0, len(members), tile):
@@ -89,8 +87,8 @@ def _tiles(options: Options, tasks: Sequence[Task], tile: int) -> Iterator[Int]:
 class _Tile:
     """Nets that train side by side, one flat row of weights each; those that stop leave when few are left."""
 
-    def __init__(self, net: Architecture, options: Options, rows: Rows, tasks: Sequence[Task], fused: bool) -> None:
-        self.net, self.options, self.rows, self.tasks, self.fused = net, options, rows, tasks, fused
+    def __init__(self, net: Architecture, options: Options, rows: Rows, tasks: Sequence[Task], engine: Engine) -> None:
+        self.net, self.options, self.rows, self.tasks, self.engine = net, options, rows, tasks, engine
         self.device = rows.x.device
         begun = np.stack([nets.initial(net, t.generator) if t.start is None else t.start for t in tasks])
         self.descent = Descent(net, options, torch.from_numpy(begun).to(self.device))
@@ -137,7 +135,7 @@ class _Tile:
         longest = max(len(order) for order in orders)
         batch = min(self.options.batch_size or longest, longest)
         steps = -(-longest // batch)
-        chosen = np.zeros((len(orders), steps, padded(batch)), dtype=np.int64)
+        chosen = np.zeros((len(orders), steps, padded(self.net, batch)), dtype=np.int64)
         real = np.zeros(chosen.shape, dtype=np.float32)
         for row, mask, order in zip(chosen, real, orders, strict=True):
             row[...] = order[0]
@@ -152,28 +150,51 @@ class _Tile:
         updates: dict[str, Tensor] = {}
 
         def loss() -> Tensor:
-            whole = torch.zeros_like(size)
-            for some, mask in zip(*self._chunks(index, real), strict=True):
-                batch = augmented(self.rows.batch(some), self.options, draws)
-                part = self._loss(batch, mask, draws, updates) * share
-                torch.autograd.backward(part.sum())
-                whole += part.detach()
-            return whole
+            parts = self._parts(index, real)
+            if len(parts) == 1:
+                return self._learned(*parts[0], share, draws, updates)
+            found = self._side_by_side(parts, share, draws)
+            self.descent.flat.grad = torch.stack([grad for _, grad in found]).sum(dim=0)
+            return torch.stack([loss for loss, _ in found]).sum(dim=0)
 
         first = self.descent.step(loss)
         self.descent.write(updates)
         return first, size
 
-    def _chunks(self, index: Tensor, real: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        whole = self.net.norm == "batch" or index.shape[1] <= CHUNK
-        parts = 1 if whole else -(-index.shape[1] // CHUNK)
-        return index.chunk(parts, dim=1), real.chunk(parts, dim=1)
+    def _parts(self, index: Tensor, real: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """A batch in parts that stay in cache; whole where its norm must see all of it."""
+        rows = index.shape[1] if self.net.norm == "batch" else self.engine.chunk
+        return list(zip(torch.split(index, rows, dim=1), torch.split(real, rows, dim=1), strict=True))
+
+    def _learned(self, index: Tensor, real: Tensor, share: Tensor, draws: Draws, updates: dict[str, Tensor]) -> Tensor:
+        """Loss (m,) of a part of a batch, whose gradient is left at the weights."""
+        batch = augmented(self.rows.batch(index), self.options, draws)
+        loss = self._loss(batch, real, draws, updates) * share
+        torch.autograd.backward(loss.sum())
+        return loss.detach()
+
+    def _side_by_side(
+        self, parts: Sequence[tuple[Tensor, Tensor]], share: Tensor, draws: Draws
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Loss (m,) and gradient (m, P) of each part; threads change no bit, since each part draws for itself."""
+        own = [draws.apart() for _ in parts]
+        found: list[Any] = [None] * len(parts)
+
+        def work(i: int) -> None:
+            torch.set_num_threads(1)
+            index, real = parts[i]
+            batch = augmented(self.rows.batch(index), self.options, own[i])
+            loss = self._loss(batch, real, own[i], {}) * share
+            found[i] = loss.detach(), torch.autograd.grad(loss.sum(), self.descent.flat)[0]
+
+        side_by_side(len(parts), work, self.engine.workers)
+        return found
 
     def _loss(self, batch: Batch, real: Tensor, draws: Draws | None, updates: dict[str, Tensor]) -> Tensor:
         """Summed loss (m,) of a batch; with `draws`, as in training."""
         predicted = nets.forward(
             self.net, nets.split(self.net, self.descent.flat), batch.x, static=batch.static, ahead=batch.ahead,
-            known=batch.known, real=real, draw=draws, updates=updates, fused=self.fused,
+            known=batch.known, real=real, draw=draws, updates=updates, fused=self.engine.fused,
         )  # fmt: skip
         each = losses(self.options.loss, predicted, batch.target, batch.centre, batch.scale, self.options.quantiles)
         return (each * (batch.weight * real[..., None])).sum(dim=(1, 2))
@@ -181,19 +202,25 @@ class _Tile:
     def _validated(self) -> Float:
         """Mean loss (m,) on each net's validation windows, in order; NaN where there are none."""
         lists = [task.validates for task in self._present()]
-        width = padded(max(len(one) for one in lists))
+        if not any(len(one) for one in lists):
+            return np.full(len(lists), np.nan)
+        width = padded(self.net, max(len(one) for one in lists))
         index = np.zeros((len(lists), width), dtype=np.int64)
         real = np.zeros(index.shape, dtype=np.float32)
         for i, one in enumerate(lists):
             index[i, : len(one)], real[i, : len(one)] = one, 1.0
-        total, size = np.zeros(len(lists)), np.zeros(len(lists))
-        with torch.no_grad():
-            for first in range(0, width, EVALUATED):
-                some = torch.from_numpy(index[:, first : first + EVALUATED]).to(self.device)
-                mask = torch.from_numpy(real[:, first : first + EVALUATED]).to(self.device)
-                batch = self.rows.batch(some)
-                total += self._loss(batch, mask, None, {}).cpu().numpy()
-                size += (batch.weight * mask[..., None]).sum(dim=(1, 2)).cpu().numpy()
+        parts = self._parts(torch.from_numpy(index).to(self.device), torch.from_numpy(real).to(self.device))
+        found = np.zeros((len(parts), 2, len(lists)))
+
+        def work(i: int) -> None:
+            torch.set_num_threads(1)
+            with torch.no_grad():
+                batch = self.rows.batch(parts[i][0])
+                weight = (batch.weight * parts[i][1][..., None]).sum(dim=(1, 2))
+                found[i] = torch.stack([self._loss(batch, parts[i][1], None, {}), weight]).cpu().numpy()
+
+        side_by_side(len(parts), work, self.engine.workers)
+        total, size = found.sum(axis=0)
         return np.where(size > 0, total / np.maximum(size, 1e-12), np.nan)
 
     def _settle(self, epoch: int, trained: Float, judged: Float) -> None:

@@ -149,7 +149,7 @@ def test_cpu_and_cuda_agree(kind: str, strategy: str) -> None:
 
 
 def test_unfitted_pretrained_nets_are_told() -> None:
-    with pytest.raises(NotFittedError, match=r"pretrained=GRU.* not fitted yet: call fit"):
+    with pytest.raises(NotFittedError, match=r"pretrained=GRU.* is not fitted: call fit"):
         GRU(**QUICK, pretrained=GRU()).fit(panel(waves(2)))
 
 
@@ -308,18 +308,18 @@ def test_excluded_rows_teach_nothing() -> None:
 
 
 def test_a_loss_that_is_not_finite_names_the_epoch() -> None:
-    with pytest.raises(FitError, match=r"loss of global was not finite in epoch \d+; lower learning_rate"):
+    with pytest.raises(FitError, match=r"loss was not finite.* global \(seed 0, epoch \d+\): lower learning_rate"):
         RNN(**QUICK | {"epochs": 40}, activation="relu", optimizer="sgd", learning_rate=1e6).fit(panel(waves(2)))
 
 
 def test_nets_that_failed_fall_back_as_told() -> None:
     many = waves(3)
     wild: dict[str, Any] = {"activation": "relu", "optimizer": "sgd", "learning_rate": 1e6, "scope": "series"}
-    with pytest.warns(FitWarning, match="not finite in epoch"):
+    with pytest.warns(FitWarning, match="loss was not finite"):
         skipped = RNN(**QUICK | wild | {"epochs": 40}, on_error="skip").fit(panel(many), h=H).predict(H)
     assert set(skipped["status"]) == {"failed"}
     assert skipped["RNN"].isna().all()
-    with pytest.warns(FitWarning, match="not finite in epoch"):
+    with pytest.warns(FitWarning, match="loss was not finite"):
         model = RNN(**QUICK | wild | {"epochs": 40}, on_error="fallback", fallback=Naive()).fit(panel(many), h=H)
     stood = model.predict(H)
     np.testing.assert_array_equal(stood["RNN"], np.repeat([y[-1] for y in many], H))

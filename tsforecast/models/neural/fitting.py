@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from tsforecast.models.neural.batches import Rows
 from tsforecast.models.neural.data import Groups, Layout, Windows
 from tsforecast.models.neural.options import Options
 from tsforecast.models.neural.scaling import Scales, scales, spikes
-from tsforecast.panel import Bool, Int, Panel
+from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.rolling import State
 from tsforecast.windows import generators
 
@@ -28,6 +28,18 @@ SPIKE = 1e4
 """A value this many usual distances from the median of its series keeps that series out of a shared net's training."""
 BLOCK = 2000
 """Series with nets of their own whose rows are held at once: bounds memory, changes no bit of a result."""
+
+
+class Start(NamedTuple):
+    """A fitted net to go on from: weights by name (g, S, ...), names of its groups, the gaps it flags, what its static
+    columns are told by, and the units (centre, scale) of the series where they are the same ones.
+    """
+
+    weights: Mapping[str, data.Float32]
+    names: list[str]
+    flagged: tuple[int, ...]
+    static: dict[str, Any]
+    units: tuple[Float, Float] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +60,31 @@ class Plan:
     seeds: tuple[int, ...]
     device: str
     threads: int | None
-    start: tuple[Mapping[str, Any], list[str]] | None  # weights of another net, names of its groups
-    tell: Callable[[int, int, float], None]
+    start: Start | None
+
+    def of(self, index: Int) -> Plan:
+        """The plan for some of the series alone."""
+        if self.start is None or self.start.units is None:
+            return self
+        centre, scale = self.start.units
+        return replace(self, start=self.start._replace(units=(centre[index], scale[index])))
 
 
-def fit(panel: Panel, plan: Plan, groups: Groups) -> State:
-    """State of the trained nets: weights by name (g, S, ...), units of the series, learning curves."""
+Tell = Callable[[int, int, float], None]
+
+
+def fit(panel: Panel, plan: Plan, groups: Groups, tell: Tell) -> State:
+    """State of the trained nets: weights by name (g, S, ...), units of the series, learning curves.
+
+    `tell(nets, epoch, loss)` hears of each epoch.
+    """
     if not plan.alone:
-        return _fit(panel, plan, groups)
+        return _fit(panel, plan, groups, tell)
     parts = []
     for first in range(0, max(len(panel), 1), BLOCK):
         index = np.arange(first, min(first + BLOCK, len(panel)))
         own = Groups(np.arange(len(index)), panel.ids[index])
-        parts.append(_fit(panel.take(index), plan, own))
+        parts.append(_fit(panel.take(index), plan.of(index), own, tell))
     return _stacked(parts)
 
 
@@ -75,11 +99,13 @@ def _stacked(parts: Sequence[State]) -> State:
     return out
 
 
-def _fit(panel: Panel, plan: Plan, groups: Groups) -> State:
+def _fit(panel: Panel, plan: Plan, groups: Groups, tell: Tell) -> State:
     own = units(panel, plan)
+    if plan.start is not None and plan.start.units is not None:
+        own["centre"], own["scale"] = plan.start.units
     measure = Scales(own["centre"], own["scale"])
     layout = _layout(panel, plan)
-    kept = data.static_units(plan.static, panel.static)
+    kept = data.static_units(plan.static, panel.static) if plan.start is None else plan.start.static
     net = plan.build(layout, kept)
     part = data.table(panel, measure, layout)
     found = data.windows(part, own["held"], plan.window, plan.steps, plan.masks)
@@ -93,7 +119,7 @@ def _fit(panel: Panel, plan: Plan, groups: Groups) -> State:
     batch = min(plan.options.batch_size or most, most)
     engine = devices.engine(net, batch, plan.options, device, plan.threads)
     with devices.quietly():
-        trained = training.train(net, plan.options, rows, tasks, engine, plan.tell)
+        trained = training.train(net, plan.options, rows, tasks, engine, tell)
     taught = np.bincount(groups.of[found.owner[~found.validates]], minlength=len(groups.names))
     made = {
         name: _spread(array, group, (len(groups.names), len(plan.seeds))) for name, array in trained._asdict().items()
@@ -131,6 +157,8 @@ def _layout(panel: Panel, plan: Plan) -> Layout:
     gaps = np.flatnonzero(~seen.all(axis=0)).tolist() if plan.masks else []
     if plan.masks and plan.alone:
         gaps = [0]
+    if plan.start is not None:
+        gaps = list(plan.start.flagged)
     past = panel.n_past
     return Layout(
         past,
@@ -178,7 +206,7 @@ def _tasks(net: Architecture, plan: Plan, groups: Groups, found: Windows) -> tup
     order = np.argsort(of, kind="stable")
     bounds = np.searchsorted(of[order], np.arange(len(groups.names) + 1))
     tasks, numbers = [], []
-    start = None if plan.start is None else _begun(net, *plan.start)
+    start = None if plan.start is None else _begun(net, plan.start.weights, plan.start.names)
     draws = [list(generators(groups.names, seed)) for seed in plan.seeds]
     for g in range(len(groups.names)):
         mine = order[bounds[g] : bounds[g + 1]]

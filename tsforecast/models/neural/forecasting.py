@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tsforecast.errors import ConfigError, listed
 from tsforecast.models.neural import data, devices, nets
 from tsforecast.models.neural.architecture import Architecture, layers
 from tsforecast.models.neural.data import Float32, Layout
@@ -17,7 +19,7 @@ from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.rolling import State
 from tsforecast.windows.blocks import side_by_side
 
-__all__ = ["Look", "encoded", "points"]
+__all__ = ["Look", "between", "encoded", "gaps", "points"]
 
 SPANS = 2048
 """Windows that go through shared nets together: bounds memory."""
@@ -89,6 +91,28 @@ def points(look: Look, state: State, panel: Panel, group: Int, h: int, known: Fl
     lost = np.where(known_group[:, None], failed[group], True)
     values: Float = np.where(lost[..., None, None], np.nan, out.astype(float) * scale + centre)
     return values
+
+
+def between(name: str, quantiles: Sequence[float], values: Float, levels: Sequence[float]) -> tuple[Float, Float]:
+    """Lower and upper (n, h, l) at `levels` from learned quantiles (n, h, q); ConfigError for one never learned."""
+    ends: list[list[int]] = [[], []]
+    for level in levels:
+        for place, q in zip(ends, (0.5 - level / 200, 0.5 + level / 200), strict=True):
+            near = np.flatnonzero(np.isclose(quantiles, q, rtol=0, atol=1e-9))
+            if not len(near):
+                have = [f"{200 * (p - 0.5):g}" for p in quantiles if p > 0.5]
+                raise ConfigError(
+                    f"{name} learned the levels {listed(have)}, not {level:g}: give the model "
+                    f"quantiles=({0.5 - level / 200:g}, 0.5, {0.5 + level / 200:g}), or intervals=Conformal()"
+                )
+            place.append(int(near[0]))
+    return values[..., ends[0]], values[..., ends[1]]
+
+
+def gaps(look: Look, state: State, panel: Panel, known: Float) -> Bool:
+    """Spans (n,) whose last window is full but has a gap that no flag tells."""
+    unread: Bool = ~Windows(look, state, panel, known).fine & (panel.lengths >= look.net.window)
+    return unread
 
 
 def _batches(look: Look, fine: Int, group: Int) -> list[Int]:

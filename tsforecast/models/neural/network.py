@@ -46,7 +46,7 @@ class Network(Forecaster):
     dropout: float | None = field(default=None, kw_only=True)
     norm: Literal["none", "layer", "batch"] = field(default="none", kw_only=True)
     loss: str = field(default="mse", kw_only=True)
-    quantiles: Sequence[float] = field(default=(0.05, 0.1, 0.5, 0.9, 0.95), kw_only=True)
+    quantiles: Sequence[float] = field(default=(0.025, 0.05, 0.1, 0.5, 0.9, 0.95, 0.975), kw_only=True)
     optimizer: str = field(default="adam", kw_only=True)
     optimizer_options: Mapping[str, Any] | None = field(default=None, kw_only=True)
     learning_rate: float | None = field(default=None, kw_only=True)
@@ -117,10 +117,19 @@ class Network(Forecaster):
         """
         if finetune is False:
             return super().update(data, revised=revised)
-        super().update(data, revised=revised)
         few = settings(self).options.epochs // 10 or 1 if finetune is True else whole("finetune", finetune, 1)
-        self.state_ = self.copy(epochs=few, pretrained=self).learn(self._ready(), self.h_)
+        super().update(data, revised=revised)
+        panel = self._ready()
+        again = self.copy(epochs=few)
+        fit = again._trained(panel, again._plan(panel, self.h_, self.state_["fit"]))
+        self.state_ = self.state_ | {"fit": fit}
+        if "errors" in self.state_:
+            self.state_["errors"] = self._errors(fit, panel, int(self.state_["errors"].shape[2]))
         return self
+
+    def __sklearn_clone__(self) -> Self:
+        """An unfitted copy: what `pretrained` was fitted on goes along."""
+        return self.copy()
 
     def encode(self, future: Any = None) -> Any:
         """Table of the last hidden layer for every row: id, time, `name-1` ... `name-u`, of the window that ends there.
@@ -141,6 +150,8 @@ class Network(Forecaster):
 
     def _validate(self, h: int | None) -> None:
         require("torch", "torch")
+        if isinstance(self.static, str):
+            raise ConfigError(f'static must be a sequence of names; write static=("{self.static}",)')
         settings(self)
         super()._validate(h)
 
@@ -151,6 +162,12 @@ class Network(Forecaster):
         for name in self.static:
             if name not in panel.static:
                 raise ConfigError(f"no static column {name!r} ({there}): fit(data, static=table)")
+            lacking = [value is None or value != value for value in panel.static[name].tolist()]
+            if any(lacking):
+                raise DataError(
+                    f"static column {name!r} has no value for series {listed(panel.ids[lacking])}: give one, or leave "
+                    "the column out"
+                )
         if self.loss == "msle" and np.nanmin(panel.y[panel.rows], initial=0.0) < 0:
             raise ConfigError('loss="msle" takes logarithms of 1 + y: the target must not be negative')
 
@@ -166,25 +183,28 @@ class Network(Forecaster):
         return rows
 
     def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
+        return self._trained(panel, self._plan(panel, h))
+
+    def _trained(self, panel: Panel, plan: Any) -> State:
         from tsforecast.models.neural import fitting
 
-        made, groups = settings(self), self._groups(panel)
-        with describing.bar(self.progress, self.name, made.options.epochs) as tell:
-            state = fitting.fit(panel, self._plan(panel, h, tell), groups)
-        failed = np.flatnonzero((state["failed"] > 0).all(axis=1))
-        if len(failed):
-            names = [str(groups.names[g]) for g in failed]
+        groups = self._groups(panel)
+        with describing.bar(self.progress, self.name, plan.options.epochs) as tell:
+            state = fitting.fit(panel, plan, groups, tell)
+        lost = np.argwhere(state["failed"] > 0)
+        if len(lost):
+            nets = [f"{groups.names[g]} (seed {plan.seeds[s]}, epoch {state['failed'][g, s]})" for g, s in lost]
             words = (
-                f"{self.name}: the loss of {listed(names)} was not finite in epoch "
-                f"{listed(state['failed'][failed, 0])}; lower learning_rate, "
+                f"{self.name}: the loss was not finite, and training stopped, for {listed(nets)}: lower learning_rate, "
                 "set clip=1.0, or look at the data with tsforecast.check(data)"
             )
-            if self.on_error == "raise":
-                raise FitError(words, names)
+            if self.on_error == "raise" and (state["failed"] > 0).all(axis=1).any():
+                raise FitError(words, [str(groups.names[g]) for g in np.unique(lost[:, 0])])
             warnings.warn(words, FitWarning, stacklevel=2)
         return state | {"names": [] if self.scope == "series" else [str(name) for name in groups.names]}
 
-    def _plan(self, panel: Panel, h: int | None, tell: Any) -> Any:
+    def _plan(self, panel: Panel, h: int | None, tuned: State | None = None) -> Any:
+        """What a fit on the panel does; `tuned`: from these weights, in their units."""
         from tsforecast.models.neural.fitting import Plan
 
         made = settings(self)
@@ -205,9 +225,18 @@ class Network(Forecaster):
             seeds=made.seeds,
             device=self.device,
             threads=self.threads,
-            start=None if self.pretrained is None else started(self.pretrained),
-            tell=tell,
+            start=self._start(panel, tuned),
         )
+
+    def _start(self, panel: Panel, tuned: State | None) -> Any:
+        from tsforecast.models.neural.fitting import Start
+
+        if tuned is None and self.pretrained is None:
+            return None
+        state, ids = (tuned, panel.ids) if tuned is not None else started(self.pretrained)
+        names = state["names"] or [str(name) for name in ids]
+        units = (tuned["centre"], tuned["scale"]) if tuned is not None else None
+        return Start(state["weights"], names, tuple(state["flagged"]), state["static"], units)
 
     def _labels(self, panel: Panel, layout: Layout) -> list[tuple[int, int]]:
         """First place in a row, and count, of the indicators of each text column that the rows hold."""
@@ -256,23 +285,24 @@ class Network(Forecaster):
         point = values[..., values.shape[2] // 2]
         if self.conformal is not None or not levels:
             return Forecast(point)
-        return Forecast(point, *self._between(values, levels))
+        return Forecast(point, *forecasting.between(self.name, settings(self).options.quantiles, values, levels))
 
-    def _between(self, values: Float, levels: Sequence[float]) -> tuple[Float, Float]:
-        """Lower and upper (n, h, q) from the learned quantiles (n, h, quantiles)."""
-        learned = settings(self).options.quantiles
-        ends: list[list[int]] = [[], []]
-        for level in levels:
-            for place, q in zip(ends, (0.5 - level / 200, 0.5 + level / 200), strict=True):
-                near = np.flatnonzero(np.isclose(learned, q, rtol=0, atol=1e-9))
-                if not len(near):
-                    have = [f"{200 * (p - 0.5):g}" for p in learned if p > 0.5]
-                    raise ConfigError(
-                        f"{self.name} learned the levels {listed(have)}, not {level:g}: give the model "
-                        f"quantiles=({0.5 - level / 200:g}, 0.5, {0.5 + level / 200:g}), or intervals=Conformal()"
-                    )
-                place.append(int(near[0]))
-        return values[..., ends[0]], values[..., ends[1]]
+    def forecast(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
+        """Forecast of a prepared panel; a window that the net cannot read is named as such."""
+        try:
+            return super().forecast(state, panel, h, known, levels)
+        except FitError as cause:
+            from tsforecast.models.neural import forecasting
+
+            gaps = forecasting.gaps(self._look(state["fit"], panel), state["fit"], panel, known)
+            if not gaps.any():
+                raise
+            words = (
+                f"{self.name}: the newest window of {listed(panel.ids[gaps])} has a gap (TSF-Y-MISSING) that the net "
+                "cannot be told of, since it was fitted without any: fit again on these rows, fill them "
+                '(policies={"TSF-Y-MISSING": "interpolate"}), or set on_error="fallback"'
+            )
+            raise FitError(words, list(panel.ids[gaps])) from cause
 
     def _errors(self, fit: State, panel: Panel, h: int) -> Float:
         """Errors (n, c, h) of the fitted net from the last rows, which judged it and taught it nothing."""
@@ -291,8 +321,9 @@ class Network(Forecaster):
         recipe = self.conformal
         assert recipe is not None
         if self.scope == "series" or isinstance(self.intervals, Conformal):
-            back = 1 + recipe.step * np.arange(recipe.windows, dtype=np.int64)[::-1]
-            return back[back <= held]
+            # As many origins as there must be for the farthest step; nearer steps have some errors more.
+            last = min(held, h - 1 + recipe.step * recipe.windows)
+            return np.arange(1, last + 1, recipe.step, dtype=np.int64)[::-1]
         # A shared net's errors are pooled: many series need few origins each, spread over all that is held out.
         count, nearest = min(max(2000 // max(n, 1), 5), 200), min(h, max(held // 2, 1))
         return np.unique(np.linspace(nearest, held, count if held else 0).astype(np.int64))[::-1]
@@ -328,7 +359,7 @@ class Network(Forecaster):
             raise DataError(
                 f"series {listed(panel.ids[strange])} are of a {self.scope} that the model was not fitted on: fit again"
             )
-        new = {"fit": fit | fitting.units(panel, self._plan(panel, self.h_, None)), "thin": self._thin(panel)}
+        new = {"fit": fit | fitting.units(panel, self._plan(panel, self.h_)), "thin": self._thin(panel)}
         if "errors" in state:
             new["errors"] = self._errors(new["fit"], panel, int(state["errors"].shape[2]))
         return new

@@ -9,6 +9,8 @@ from math import cos, isfinite, pi
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from tsforecast.errors import ConfigError, whole
 from tsforecast.panel import seasons
 
@@ -125,8 +127,8 @@ def number(name: str, value: object, low: float, high: float = float("inf"), *, 
 
 def widths(name: str, value: object) -> tuple[int, ...]:
     """Units a layer: one number, or one for each layer."""
-    if isinstance(value, (list, tuple)):
-        if not value:
+    if isinstance(value, (list, tuple, np.ndarray)):
+        if not len(value):
             raise ConfigError(f"{name} must name at least one layer's width, got {value!r}")
         return tuple(whole(name, one, 1) for one in value)
     return (whole(name, value, 1),)

@@ -132,6 +132,8 @@ def _options(model: Any, given: Any, validation: float | int) -> Options:
     early = model.early_stopping
     if not isinstance(early, bool):
         raise ConfigError(f"early_stopping must be True or False, got {early!r}")
+    if not early and model.patience is not None:
+        raise ConfigError("patience= is what early stopping waits: leave it out, or early_stopping=True")
     if early and not validation:
         raise ConfigError(
             "early stopping watches the loss of validation rows, and validation=0 leaves none: give validation=0.2, or "
@@ -195,7 +197,7 @@ def _shape(model: Any, given: Any, strategy: str) -> dict[str, Any]:
                 'centre="window" needs strategy="recursive" or "direct"; a sequence takes centre="series"'
             )
         centre = "series"
-    cells = ("relu", "tanh") if model.kind == "rnn" else options.ACTIVATIONS
+    cells = {"rnn": ("relu", "tanh"), "lstm": ("tanh",), "gru": ("tanh",)}.get(model.kind, options.ACTIVATIONS)
     shape = {
         "centred": centre == "window",
         "activation": chosen("activation", given("activation"), cells),
@@ -228,11 +230,12 @@ def _check_length(net: Architecture) -> None:
             )
 
 
-def started(other: Any) -> tuple[Mapping[str, Any], list[str]]:
-    """Weights by name (g, S, ...) of the fitted network that `pretrained` is, and the names of its groups."""
+def started(other: Any) -> tuple[Mapping[str, Any], Any]:
+    """State of the fitted network that `pretrained` is, and the ids of its series."""
     if not hasattr(other, "kind") or not hasattr(other, "predict"):
         raise ConfigError(f"pretrained must be a fitted network, got {other!r}")
     if not hasattr(other, "state_"):
-        raise NotFittedError(f"pretrained={other!r} is not fitted yet: call fit(data) first")
-    state = other.state_["fit"]
-    return state["weights"], state["names"] or [str(name) for name in other.panel_.ids]
+        raise NotFittedError(
+            f"pretrained={other!r} is not fitted: call fit(data) first (copies and clones of a fitted model are not)"
+        )
+    return other.state_["fit"], other.panel_.ids

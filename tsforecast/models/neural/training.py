@@ -103,6 +103,10 @@ class _Tile:
     def run(self, tell: Callable[[int, int, float], None]) -> Trained:
         """All epochs, until each net has stopped."""
         epochs = self.options.epochs
+        if self.options.patience is not None:
+            # Weights that were given are as good as those of any epoch that does not better them.
+            given = np.array([task.start is not None for task in self.tasks])
+            self.least[given] = self._validated()[given] if given.any() else np.inf
         for epoch in range(epochs):
             self.descent.set_rate(self.options.learning_rate * rate(self.options.schedule, epoch, epochs))
             trained = self._epoch()
@@ -197,7 +201,10 @@ class _Tile:
             known=batch.known, real=real, draw=draws, updates=updates, fused=self.engine.fused,
         )  # fmt: skip
         each = losses(self.options.loss, predicted, batch.target, batch.centre, batch.scale, self.options.quantiles)
-        return (each * (batch.weight * real[..., None])).sum(dim=(1, 2))
+        weight = batch.weight * real[..., None]
+        # What is held out are the steps after a window; a loss at every step would judge by rows that were learned.
+        judged = 0 if draws is not None else each.shape[2] - self.net.steps
+        return (each * weight)[..., judged:].sum(dim=(1, 2))
 
     def _validated(self) -> Float:
         """Mean loss (m,) on each net's validation windows, in order; NaN where there are none."""
@@ -216,7 +223,7 @@ class _Tile:
             torch.set_num_threads(1)
             with torch.no_grad():
                 batch = self.rows.batch(parts[i][0])
-                weight = (batch.weight * parts[i][1][..., None]).sum(dim=(1, 2))
+                weight = (batch.weight[..., -self.net.steps :] * parts[i][1][..., None]).sum(dim=(1, 2))
                 found[i] = torch.stack([self._loss(batch, parts[i][1], None, {}), weight]).cpu().numpy()
 
         side_by_side(len(parts), work, self.engine.workers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import ceil, prod, sqrt
 from typing import NamedTuple
 
@@ -125,9 +126,10 @@ def layers(net: Architecture) -> list[Layer]:
     return found
 
 
-def weights(net: Architecture) -> list[Weight]:
+@cache
+def weights(net: Architecture) -> tuple[Weight, ...]:
     """The arrays of a net in the order in which they lie side by side; slopes of prelu and norms among them."""
-    return [weight for layer in layers(net) for weight in layer.weights]
+    return tuple(weight for layer in layers(net) for weight in layer.weights)
 
 
 def n_parameters(net: Architecture, one_bias: bool = False) -> int:

@@ -80,21 +80,25 @@ class Descent:
             group["lr"] = rate
 
     def step(self, loss: Callable[[], Tensor]) -> Tensor:
-        """One step; `loss` gives the losses (m,) and leaves their gradients, which the first call's are returned of."""
-        first: list[Tensor] = []
+        """One step: `loss` gives losses (m,) and leaves their gradient; the losses before the step are returned."""
+        if self.options.is_elementwise:
+            before = self._slope(loss)
+            self.optimizer.step()
+            return before
+        heard: list[Tensor] = []
 
         def closure() -> float:
-            self.flat.grad = None
-            first.append(loss())
-            self._penalise()
-            return float(first[-1].sum())
+            heard.append(self._slope(loss))
+            return float(heard[-1].sum())
 
-        if self.options.is_elementwise:
-            closure()
-            self.optimizer.step()
-        else:
-            self.optimizer.step(closure)
-        return first[0]
+        self.optimizer.step(closure)
+        return heard[0]
+
+    def _slope(self, loss: Callable[[], Tensor]) -> Tensor:
+        self.flat.grad = None
+        found = loss()
+        self._penalise()
+        return found
 
     def _penalise(self) -> None:
         """Add the slopes of both penalties, and clip each net's gradient."""

@@ -115,11 +115,8 @@ def _fit(panel: Panel, plan: Plan, groups: Groups, tell: Tell) -> State:
     device = devices.device_of(plan.device, net, plan.options.batch_size or len(found.first))
     rows = Rows(net, layout, part, found, measure, data.statics(kept, panel.static, panel.ids), device)
     tasks, group = _tasks(net, plan, groups, found)
-    most = max((len(task.trains) for task in tasks), default=1)
-    batch = min(plan.options.batch_size or most, most)
-    engine = devices.engine(net, batch, plan.options, device, plan.threads)
     with devices.quietly():
-        trained = training.train(net, plan.options, rows, tasks, engine, tell)
+        trained = training.train(net, plan.options, rows, tasks, plan.threads, tell)
     taught = np.bincount(groups.of[found.owner[~found.validates]], minlength=len(groups.names))
     made = {
         name: _spread(array, group, (len(groups.names), len(plan.seeds))) for name, array in trained._asdict().items()

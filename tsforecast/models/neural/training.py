@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsforecast.models.neural import nets
+from tsforecast.models.neural import devices, nets
 from tsforecast.models.neural.architecture import Architecture
 from tsforecast.models.neural.batches import Batch, Rows
 from tsforecast.models.neural.data import Float32
@@ -48,7 +48,7 @@ def train(
     options: Options,
     rows: Rows,
     tasks: Sequence[Task],
-    engine: Engine,
+    threads: int | None,
     tell: Callable[[int, int, float], None],
 ) -> Trained:
     """Train every task's net, a tile of them at a time; `tell(nets, epoch, loss)` hears of each epoch."""
@@ -58,7 +58,7 @@ def train(
         np.zeros(len(tasks), np.int64),
         np.zeros(len(tasks), np.int64),
     )
-    for index in _tiles(net, options, tasks, engine.tile):
+    for index, engine in _tiles(net, options, tasks, rows.x.device, threads):
         part = _Tile(net, options, rows, [tasks[i] for i in index], engine).run(tell)
         for name, some in part._asdict().items():
             getattr(out, name)[index] = some
@@ -71,17 +71,20 @@ def padded(net: Architecture, count: int) -> int:
     return -(-count // rows) * rows
 
 
-def _tiles(net: Architecture, options: Options, tasks: Sequence[Task], tile: int) -> Iterator[Int]:
-    """Numbers of nets that train together: alike in steps an epoch and in padded batches, told by each alone."""
+def _tiles(
+    net: Architecture, options: Options, tasks: Sequence[Task], device: torch.device, threads: int | None
+) -> Iterator[tuple[Int, Engine]]:
+    """Numbers of nets that train together, and how: alike in steps and padded batches, told by each net alone."""
     shapes: dict[tuple[int, ...], list[int]] = {}
     for i, task in enumerate(tasks):
         seen = min(len(task.trains), options.sample or len(task.trains))
         batch = min(options.batch_size or seen, seen)
-        shape = (-(-seen // max(batch, 1)), padded(net, batch), padded(net, len(task.validates)))
+        shape = (padded(net, batch), -(-seen // max(batch, 1)), padded(net, len(task.validates)))
         shapes.setdefault(shape, []).append(i)
-    for members in shapes.values():
-        for first in range(0, len(members), tile):
-            yield np.array(members[first : first + tile], dtype=np.int64)
+    for (batch, *_), members in shapes.items():
+        engine = devices.engine(net, batch, options, device, threads)
+        for first in range(0, len(members), engine.tile):
+            yield np.array(members[first : first + engine.tile], dtype=np.int64), engine
 
 
 class _Tile:

@@ -13,8 +13,7 @@ pytest.importorskip("torch")
 
 import torch
 from builders import table
-from neural_twin import Twin
-from test_neural_engine import KINDS, panel, points, same, waves, weights
+from test_neural_engine import KINDS, panel, points, waves, weights
 
 from tsforecast.errors import ConfigError, DataError, FitError, FitWarning, NotFittedError
 from tsforecast.models.ar import AR
@@ -218,90 +217,6 @@ def test_labels_never_seen_are_told() -> None:
 def test_logarithms_of_negative_targets_are_refused() -> None:
     with pytest.raises(ConfigError, match="must not be negative"):
         MLP(**QUICK, loss="msle").fit(panel([y - 101 for y in waves(2)]))
-
-
-# Holes
-
-
-def holes(many: list[np.ndarray], seed: int = 0, share: float = 0.1) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    found = [y.copy() for y in many]
-    for y in found:
-        y[3:-8][rng.random(len(y) - 11) < share] = np.nan
-    return found
-
-
-def test_masked_gaps_are_flagged_and_the_place_holder_is_told_apart() -> None:
-    """By hand: flag 0 and the mean of the training rows in its place; targets without a value are left out."""
-    many = holes(waves(2))
-    still = MLP(6, 4, optimizer="sgd", learning_rate=1e-30, epochs=1).fit(panel(many))
-    twin = Twin("mlp", 2, (4,), window=6, activation="relu", seen=1).take(weights(still))
-    losses: dict[bool, list[float]] = {False: [], True: []}
-    for y in many:
-        kept = len(y) - int(len(y) * 0.2)
-        scaled = (y - np.nanmean(y[:kept])) / np.nanstd(y[:kept])
-        rows = np.stack([np.nan_to_num(scaled), np.isfinite(y)], axis=1)
-        for t in range(6, len(y)):
-            if np.isfinite(y[t]) and rows[t - 6 : t, 1].any():
-                with torch.no_grad():
-                    said = float(twin(torch.tensor(rows[None, t - 6 : t], dtype=torch.float32)))
-                losses[t >= kept].append((said - scaled[t]) ** 2)
-    got = still.history_.iloc[0]
-    assert got["loss"] == pytest.approx(np.mean(losses[False]), rel=1e-5)
-    assert got["validation_loss"] == pytest.approx(np.mean(losses[True]), rel=1e-5)
-
-
-def test_a_missing_value_is_not_a_mean() -> None:
-    """A gap says otherwise than a value that equals the place holder."""
-    many = holes(waves(2))
-    model = MLP(6, 8, epochs=5, learning_rate=0.05).fit(panel(many))
-    centre = model.state_["fit"]["centre"][:, 0]
-    ends = {}
-    for word in ("missing", "mean"):
-        last = [y.copy() for y in many]
-        for y, mean in zip(last, centre, strict=True):
-            y[-2] = np.nan if word == "missing" else mean
-        spans = panel(last)
-        ends[word] = model._predict(model.state_["fit"], spans, 1, np.empty((2, 1, 0)), ()).point
-    assert np.abs(ends["missing"] - ends["mean"]).min() > 1e-3
-
-
-def test_gaps_may_be_refused() -> None:
-    many = holes(waves(2))
-    refusing = MLP(6, 4, missing="refuse", epochs=2).fit(panel(many))
-    whole = sum(
-        np.isfinite(y[t - 6 : t + 1]).all() for y in many for t in range(6, len(y) - int(len(y) * 0.2))
-    )  # fmt: skip
-    assert refusing.describe()["training_windows"] == whole
-    assert refusing.predict(H)["MLP"].notna().all()
-    many[1][-3] = np.nan
-    with pytest.raises(FitError, match="1"):
-        MLP(6, 4, missing="refuse", epochs=2).fit(panel(many)).predict(H)
-    left = MLP(6, 4, missing="refuse", epochs=2, on_error="skip").fit(panel(many)).predict(H)
-    assert left["status"].tolist() == ["ok"] * H + ["failed"] * H
-
-
-@pytest.mark.parametrize("role", ["past", "known"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_gaps_in_columns_are_masked(kind: str, role: str) -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=107)
-    x[rng.random(107) < 0.1] = np.nan
-    data = table(waves(2), x=x)
-    model = KINDS[kind](**QUICK, **{role: ("x",)}).fit(data, h=H)
-    future = model.make_future(H).assign(x=0.0) if role == "known" else None
-    assert model.predict(H, future=future)[model.name].notna().all()
-
-
-def test_excluded_rows_teach_nothing() -> None:
-    many = waves(2)
-    data = panel(many)
-    mask = np.zeros(107, dtype=bool)
-    mask[20:26] = True
-    hollow = np.where(mask, np.nan, data.y)
-    excluded = MLP(**QUICK).fit(data.replace(excluded=mask, y=hollow))
-    missing = MLP(**QUICK).fit(data.replace(y=hollow))
-    same(weights(excluded), weights(missing))
 
 
 # Losses that are not finite, and poison

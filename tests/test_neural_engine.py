@@ -227,6 +227,28 @@ def test_a_sample_takes_so_many_windows_an_epoch() -> None:
     assert nets.MULTIPLE == 16
 
 
+def test_noise_and_sizes_of_windows_have_the_spread_that_is_set() -> None:
+    """Of a net that says nothing but a constant, losses tell what became of the targets; of a linear one, of the rows.
+
+    Its target times a factor 1 + 0.5 z has 1 + 0.25 times the mean square; a row with noise of 0.5 adds the squares of
+    the weights times 0.25.
+    """
+    y = waves(1)[0].repeat(40)
+    data = panel([np.random.default_rng(0).permutation(y)])
+    how: dict[str, Any] = {
+        "activation": "identity", "optimizer": "sgd", "learning_rate": 1e-30, "epochs": 1, "validation": 0,
+        "early_stopping": False, "centre": "series", "sample": "all",
+    }  # fmt: skip
+    plain, noisy, sized = (MLP(2, 3, **how, **more).fit(data) for more in ({}, {"jitter": 0.5}, {"magnitude": 0.5}))
+    losses = [one.history_["loss"].item() for one in (plain, noisy, sized)]
+    kept = weights(plain)
+    slopes = kept["dense0.weight"][0, 0] @ kept["head.weight"][0, 0]
+    constant = float(kept["dense0.bias"][0, 0] @ kept["head.weight"][0, 0, :, 0] + kept["head.bias"][0, 0, 0])
+    assert losses[1] - losses[0] == pytest.approx(0.25 * float((slopes**2).sum()), rel=0.25)
+    # Rows and target grow alike, and so does the error, but for the constant.
+    assert losses[2] == pytest.approx(1.25 * (losses[0] - constant**2) + constant**2, rel=0.05)
+
+
 def test_progress_is_told_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     MLP(WINDOW, 4, epochs=3, progress=True, alias="net").fit(panel(waves(2)))
     said = capsys.readouterr()

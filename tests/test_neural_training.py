@@ -159,3 +159,23 @@ def huber(predicted: Any, target: Any) -> Any:
 def test_losses_are_those_of_torch(name: str, loss: Any) -> None:
     model = GRU(WINDOW, 5, epochs=4, loss=name, learning_rate=0.01, early_stopping=False)
     check(*both(model, waves(), lambda p: torch.optim.Adam(p, lr=0.01), batch_size=32, loss=loss))
+
+
+@pytest.mark.parametrize("name", ["msle", "mape"])
+def test_relative_losses_are_taken_in_units_of_the_data(name: str) -> None:
+    """The loss of an untrained net, by hand: of logarithms of 1 + y, and of errors in shares of y."""
+    y = np.abs(waves()[0].y - 9)
+    model = MLP(
+        WINDOW, 4, loss=name, optimizer="sgd", learning_rate=1e-30, epochs=1, validation=0, early_stopping=False
+    )  # fmt: skip
+    fitted = model.fit(Panel.from_arrays([y], freq="D", start="2024-01-01"))
+    twin = Twin("mlp", 1, (4,), window=WINDOW, activation="relu").take(fitted.state_["fit"]["weights"])
+    rows = examples([series(y)], WINDOW, validation=0)
+    with torch.no_grad():
+        said = twin(torch.tensor(np.array([e.x for e in rows]), dtype=torch.float32)).numpy()[:, 0] * y.std() + y.mean()
+    actual = y[WINDOW:]
+    if name == "msle":
+        expected = (np.log1p(np.maximum(said, 0)) - np.log1p(actual)) ** 2
+    else:
+        expected = np.abs(said - actual) / np.maximum(actual, 1e-3 * y.std())
+    assert fitted.history_["loss"].item() == pytest.approx(expected.mean(), rel=1e-4)

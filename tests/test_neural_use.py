@@ -75,11 +75,11 @@ def test_conformal_errors_are_those_of_validation_rows_without_a_refit(
 ) -> None:
     many = waves(3)
     counts = trained(monkeypatch)
-    model = MLP(WINDOW, 4, strategy, scope=scope, epochs=3, validation=15).fit(panel(many), h=H)
+    model = MLP(WINDOW, 4, strategy, scope=scope, epochs=3, validation=0.3).fit(panel(many), h=H)
     assert counts == [1 if scope == "global" else 3]
     table = model.predict(levels=(50,))
     half = (table["MLP-hi-50"] - table["MLP-lo-50"]).to_numpy().reshape(-1, H) / 2
-    errors = by_hand(model, many, 15)
+    errors = by_hand(model, many, 0.3)
     if scope == "global":  # pooled in units of each series' own mean absolute error
         sizes = np.array([np.nanmean(np.abs(e)) for e in errors])
         pool = np.concatenate([np.abs(e) / s for e, s in zip(errors, sizes, strict=True)])
@@ -89,11 +89,11 @@ def test_conformal_errors_are_those_of_validation_rows_without_a_refit(
     np.testing.assert_allclose(half, expected, rtol=1e-5)
 
 
-def by_hand(model: Any, many: list[np.ndarray], held: int) -> list[np.ndarray]:
+def by_hand(model: Any, many: list[np.ndarray], share: float) -> list[np.ndarray]:
     """Errors (origins, H) of the twin from each origin among the last rows, as far as the rows go."""
     found = []
     for i, y in enumerate(many):
-        own = 0 if model.scope == "global" else i
+        own, held = 0 if model.scope == "global" else i, int(len(y) * share)
         flagged = bool(model.state_["fit"]["flagged"])
         outputs = H if model.strategy == "direct" else 1
         twin = Twin("mlp", 1 + flagged, (4,), outputs, window=WINDOW, activation="relu", seen=1 if flagged else None)

@@ -60,7 +60,19 @@ ONLY_IN = {
     "rich": {"cli"},
     "pydantic": {"jobs"},
 }
-OPTIONAL = ("jinja2", "plotly", "polars", "prophet", "pyarrow", "pydantic", "rich", "sklearn", "statsmodels", "torch", "tqdm")
+OPTIONAL = (
+    "jinja2",
+    "plotly",
+    "polars",
+    "prophet",
+    "pyarrow",
+    "pydantic",
+    "rich",
+    "sklearn",
+    "statsmodels",
+    "torch",
+    "tqdm",
+)
 ALLOWED = {("pandas", "tsforecast/models/prophet/stan.py")}  # prophet itself takes and gives tables
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "yaml", "cloudpickle"}

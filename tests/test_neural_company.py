@@ -23,6 +23,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "noise": {"jitter": 0.05, "magnitude": 0.1},
     "ensemble": {"seeds": 2},
     "sample": {"sample": 20},
+    "quantiles": {"strategy": "direct", "loss": "pinball"},
     "layer norm": {"norm": "layer"},
     "batch norm": {"norm": "batch"},
     "full": {"batch_size": "full"},
@@ -33,7 +34,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "rprop": {"optimizer": "rprop"},
 }
 CASES = [(kind, way) for kind in KINDS for way in WAYS if kind in ("lstm", "cnn") or list(WAYS).index(way) < 5]
-CASES.remove(("cnn", "odd widths"))
 CASES += [(kind, way) for kind in ("rnn", "gru", "lstm") for way in ("both ways", "sequence")]
 WAYS |= {"both ways": {"bidirectional": True}, "sequence": {"strategy": "sequence"}}
 

@@ -16,7 +16,7 @@ from neural_twin import Twin
 from test_neural_engine import WINDOW, panel, points, same, waves, weights
 
 import tsforecast
-from tsforecast.errors import ConfigError, FutureError
+from tsforecast.errors import ConfigError, FutureError, NotFittedError
 from tsforecast.intervals import Conformal
 from tsforecast.models.neural import GRU, LSTM, MLP, RNN, training
 
@@ -284,6 +284,15 @@ def test_a_pretrained_net_survives_a_copy_and_a_file(tmp_path: Path) -> None:
     first.save(tmp_path / "first.tsf")
     kept = GRU(WINDOW, 4, pretrained=tsforecast.load(tmp_path / "first.tsf"), epochs=2)
     np.testing.assert_array_equal(points(kept, panel(many[2:])), expected)
+
+
+def test_a_pretrained_net_survives_a_clone() -> None:
+    clone = pytest.importorskip("sklearn.base").clone
+    many = waves(4)
+    model = GRU(WINDOW, 4, pretrained=GRU(WINDOW, 4, epochs=4).fit(panel(many[:2])), epochs=2)
+    np.testing.assert_array_equal(points(clone(model), panel(many[2:])), points(model, panel(many[2:])))
+    with pytest.raises(NotFittedError):
+        clone(model.pretrained).predict(1)
 
 
 def test_encode_gives_the_last_hidden_state_of_each_row() -> None:

@@ -25,8 +25,8 @@ __all__ = ["Forecaster"]
 
 FREE = frozenset(
     {
-        "alias", "device", "fallback", "intervals", "interval_width", "lower", "on_error", "progress", "seed", "threads",
-        "upper",
+        "alias", "device", "fallback", "intervals", "interval_width", "lower", "on_error", "progress", "seed",
+        "threads", "upper",
     }
 )  # fmt: skip
 """Parameters that may change between fit and predict."""
@@ -96,6 +96,10 @@ class Forecaster(Parameters):
     def _completed(self, state: State, panel: Panel) -> State:
         """The state with what is worked out only on demand, while the rows it was fitted on are still there."""
         return state
+
+    def _spread(self, fit: State) -> Float | None:
+        """Usual distance (n,) of each series from its level, for pooled errors to reach those that have none."""
+        return None
 
     def _keep(self, state: State) -> int | None:
         """Last rows of each series that forecasts need; None for all."""
@@ -206,7 +210,9 @@ class Forecaster(Parameters):
         few = panel.take(first)
         window = fits // max(len(state["errors"]) // state.get("windows", 1), 1)
         groups = groups_of(pool, few.static, len(few)) + window * len(few)
-        return radius(state["errors"][fits, :, :h], levels, groups, few.ids, self.on_error == "raise")[back]
+        spread = self._spread(state["fit"])
+        own = None if spread is None else spread[fits]
+        return radius(state["errors"][fits, :, :h], levels, groups, few.ids, self.on_error == "raise", own)[back]
 
     def _rescue(self, panel: Panel, h: int, levels: Sequence[float]) -> Forecast:
         if self.fallback is None:

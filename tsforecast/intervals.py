@@ -63,15 +63,28 @@ def groups_of(pool: str, static: Any, n: int) -> Int:
     return np.unique(np.asarray(static[pool]).astype(str), return_inverse=True)[1].astype(np.int64)
 
 
-def radius(errors: Float, levels: Sequence[float], groups: Int, ids: NDArray[Any], strict: bool = True) -> Float:
+def radius(
+    errors: Float,
+    levels: Sequence[float],
+    groups: Int,
+    ids: NDArray[Any],
+    strict: bool = True,
+    spread: Float | None = None,
+) -> Float:
     """Half-widths (n, h, q) from errors (n, c, h): the ceil((m + 1) level)-th smallest of the m absolute errors.
 
-    Where m is too small for a level nothing is extrapolated: ConfigError, or NaN for those series if not `strict`.
+    Where m is too small for a level nothing is extrapolated: ConfigError, or NaN for those series if not `strict`. So
+    it is with series that share errors and have none of their own, unless their `spread` (n,) tells of what size.
     """
     n, _, h = errors.shape
     sizes = np.abs(errors)
     own = len(np.unique(groups)) == n
-    scale = np.ones(n) if own else _mean_size(sizes)
+    scale = np.ones(n) if own else _mean_size(sizes, groups, spread)
+    if strict and np.isnan(scale).any():
+        raise ConfigError(
+            f"series {listed(ids[np.isnan(scale)])} share the errors of others and have none of their own that tell "
+            "of what size: give more history, or leave them out"
+        )
     out = np.empty((n, h, len(levels)))
     scores = sizes / scale[:, None, None]
     for group in [slice(None)] if own else [groups == g for g in np.unique(groups)]:
@@ -80,10 +93,17 @@ def radius(errors: Float, levels: Sequence[float], groups: Int, ids: NDArray[Any
     return out * scale[:, None, None]
 
 
-def _mean_size(sizes: Float) -> Float:
+def _mean_size(sizes: Float, groups: Int, spread: Float | None) -> Float:
+    """Mean absolute error (n,) of each series; of one without errors what those of its group have for their spread."""
     counts = np.isfinite(sizes).sum(axis=(1, 2))
     mean = np.nansum(sizes, axis=(1, 2)) / np.maximum(counts, 1)
-    return np.where(mean > 0, mean, 1.0)
+    size = np.where(mean > 0, mean, 1.0)
+    for group in np.unique(groups[counts == 0]):
+        told = (groups == group) & (counts > 0)
+        if told.any():
+            lacking = (groups == group) & (counts == 0)
+            size[lacking] = np.nan if spread is None else spread[lacking] * np.median(mean[told] / spread[told])
+    return size
 
 
 def _ranked(pool: Float, levels: Sequence[float], ids: NDArray[Any], strict: bool) -> Float:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tsforecast.errors import DataError, listed
+from tsforecast.errors import ConfigError, DataError, listed
 from tsforecast.models.neural.scaling import Scales
 from tsforecast.panel import Bool, Float, Int, Panel
 
@@ -20,6 +20,7 @@ __all__ = [
     "Windows",
     "held_out",
     "inputs",
+    "least_rows",
     "scaled",
     "static_units",
     "statics",
@@ -155,6 +156,22 @@ def held_out(lengths: Int, validation: float, window: int, steps: int) -> Int:
     rows = wanted.astype(np.int64)
     fits = (rows >= steps) & (lengths - rows >= window + steps)
     return np.where(fits, rows, 0)
+
+
+def least_rows(validation: float | int, window: int, steps: int) -> int:
+    """Fewest rows of a series that trains a net and, where `validation` is not 0, judges it; ConfigError for none."""
+    if not validation:
+        return window + steps
+    if isinstance(validation, int):
+        if validation < steps:
+            raise ConfigError(
+                f"validation={validation} rows are fewer than the {steps} steps ahead: give as many, or a share"
+            )
+        return validation + window + steps
+    rows = max(int(steps / validation), int((window + steps - 1) / (1 - validation)), 1) - 1
+    while not held_out(np.array([rows]), validation, window, steps)[0]:
+        rows += 1
+    return rows
 
 
 def windows(part: Table, rows_held: Int, window: int, steps: int, masks: bool) -> Windows:

@@ -25,6 +25,9 @@ SPANS = 2048
 """Windows that go through shared nets together: bounds memory."""
 ALONE = 512
 """Windows of nets of their own that go through together."""
+ALIKE = 4
+"""Times that such a window goes through its net, so that what nets of odd widths make begins at whole 16 bytes: a
+matrix library adds in another order elsewhere, and bits would depend on a series' company."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,24 +132,31 @@ def _batches(look: Look, fine: Int, group: Int) -> list[Int]:
 def _run(look: Look, flat: Float32, shown: Windows, index: Int, h: int) -> Float32:
     """Scaled forecasts (s, h, q) of windows by nets (s, P), or all by one (1, P)."""
     several = look.alone
-    # Where each window has a net of its own, whole strides of them keep bits free of company.
-    filled = np.resize(index, -(-len(index) // nets.rows(look.net)) * nets.rows(look.net)) if several else index
-    own = np.resize(flat, (len(filled), flat.shape[1])) if several else flat
-    named = nets.split(look.net, torch.from_numpy(own))
+    filled, named = _filled(look, flat, index)
     x, known, static = _turned(shown, filled, several)
     steps = _at_once(look, named, x, known, static, h) if look.at_once else _fed_back(look, named, x, known, static, h)
     values = steps[:, 0] if several else steps[0]
     return np.asarray(values[: len(index)].numpy(), dtype=np.float32)
 
 
+def _filled(look: Look, flat: Float32, index: Int) -> tuple[Int, dict[str, Tensor]]:
+    """Windows (s,) and the weights of their nets (s, P), or of the one net (1, P), by name; where each window has a
+    net of its own, whole strides of them keep bits free of company.
+    """
+    if look.alone:
+        whole = -(-len(index) // nets.rows(look.net)) * nets.rows(look.net)
+        index, flat = np.resize(index, whole), np.resize(flat, (whole, flat.shape[1]))
+    return index, nets.split(look.net, torch.from_numpy(flat))
+
+
 def _turned(shown: Windows, index: Int, several: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Windows x (m, L, b, c), known columns (m, h, b, k), static ones (m, b, s): `several` nets of one window, or one
-    net of them all.
+    """Windows x (m, L, b, c), known columns (m, h, b, k), static ones (m, b, s): `several` nets of one window, a few
+    times over, or one net of them all.
     """
 
     def turned(values: Float32) -> Tensor:
         both = torch.from_numpy(np.ascontiguousarray(values))
-        return both[:, :, None] if several else both.transpose(0, 1)[None]
+        return both[:, :, None].expand(-1, -1, ALIKE, -1) if several else both.transpose(0, 1)[None]
 
     static = turned(shown.static[index][:, None])[:, 0] if shown.static.shape[1] else None
     return turned(shown.x[index]), turned(shown.known[index]), static
@@ -203,10 +213,10 @@ def encoded(look: Look, state: State, panel: Panel, group: Int, coming: Float) -
             groups = group[owner[some]]
             for index in _batches(look, np.flatnonzero(shown.fine & (groups >= 0)), groups):
                 chosen = groups[index] if look.alone else groups[index[:1]]
-                x, known, static = _turned(shown, index, look.alone)
-                named = nets.split(net, torch.from_numpy(flat[chosen, 0]))
+                filled, named = _filled(look, flat[chosen, 0], index)
+                x, known, static = _turned(shown, filled, look.alone)
                 made = nets.encode(net, named, x, static=static, ahead=_ahead(look, known, told, net.steps - told))
-                out[first + index] = (made[:, 0] if look.alone else made[0]).numpy()
+                out[first + index] = (made[:, 0] if look.alone else made[0])[: len(index)].numpy()
     return out
 
 

@@ -9,14 +9,14 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from tsforecast import frames, growth
+from tsforecast import failures, frames
 from tsforecast.errors import ConfigError, DataError, FitError, FitWarning, listed, require, whole
 from tsforecast.forecast import Forecast
 from tsforecast.forecaster import Forecaster
 from tsforecast.intervals import Conformal
-from tsforecast.models.neural import describing
+from tsforecast.models.neural import describing, growing
 from tsforecast.models.neural.architecture import n_parameters
-from tsforecast.models.neural.data import Groups, Layout, held_out
+from tsforecast.models.neural.data import Groups, Layout, least_rows, statics
 from tsforecast.models.neural.settings import settings, started
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import Roll, State
@@ -115,12 +115,15 @@ class Network(Forecaster):
         `finetune=True` goes on training from these weights for a tenth of the epochs, a number for as many.
         Overlapping rows must agree with those known, or DataError; `revised="replace"` takes the new values.
         """
-        if finetune is False:
-            return super().update(data, revised=revised)
-        few = settings(self).options.epochs // 10 or 1 if finetune is True else whole("finetune", finetune, 1)
+        tuned = finetune is not False
+        few = whole("finetune", finetune, 1) if tuned and finetune is not True else settings(self).options.epochs // 10
         super().update(data, revised=revised)
         panel = self._ready()
-        again = self.copy(epochs=few)
+        if tuned or self.scope != "series":
+            self.state_ = self._grown(self.state_, panel)
+        if not tuned:
+            return self
+        again = self.copy(epochs=max(few, 1))
         fit = again._trained(panel, again._plan(panel, self.h_, self.state_["fit"]))
         self.state_ = self.state_ | {"fit": fit}
         if "errors" in self.state_:
@@ -152,6 +155,10 @@ class Network(Forecaster):
         require("torch", "torch")
         if isinstance(self.static, str):
             raise ConfigError(f'static must be a sequence of names; write static=("{self.static}",)')
+        if self.static and self.scope == "series":
+            raise ConfigError(
+                'static columns tell series apart, and with scope="series" a net sees one: leave them out'
+            )
         settings(self)
         super()._validate(h)
 
@@ -170,17 +177,16 @@ class Network(Forecaster):
                 )
         if self.loss == "msle" and np.nanmin(panel.y[panel.rows], initial=0.0) < 0:
             raise ConfigError('loss="msle" takes logarithms of 1 + y: the target must not be negative')
+        made = settings(self)
+        if self.scope == "series" and made.at_once:
+            rows = least_rows(made.validation, made.rows(panel.freq), h or 1)
+            failures.check_lengths(panel, rows, self.name, self.on_error)
 
     def _rows_needed(self, panel: Panel) -> int:
         made = settings(self)
         window = made.rows(panel.freq)
-        if self.scope != "series":
-            return window
         # A net of its own needs a window to learn from and, where it validates, one to be judged by.
-        rows = window + 1
-        while made.validation and not held_out(np.array([rows]), made.validation, window, 1)[0]:
-            rows += 1
-        return rows
+        return least_rows(made.validation, window, 1) if self.scope == "series" else window
 
     def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
         return self._trained(panel, self._plan(panel, h))
@@ -233,7 +239,7 @@ class Network(Forecaster):
 
         if tuned is None and self.pretrained is None:
             return None
-        state, ids = (tuned, panel.ids) if tuned is not None else started(self.pretrained)
+        state, ids = (tuned, panel.ids) if tuned is not None else started(self)
         names = state["names"] or [str(name) for name in ids]
         units = (tuned["centre"], tuned["scale"]) if tuned is not None else None
         return Start(state["weights"], names, tuple(state["flagged"]), state["static"], units)
@@ -304,6 +310,9 @@ class Network(Forecaster):
             )
             raise FitError(words, list(panel.ids[gaps])) from cause
 
+    def _spread(self, fit: State) -> Float:
+        return np.asarray(fit["scale"][:, 0])
+
     def _errors(self, fit: State, panel: Panel, h: int) -> Float:
         """Errors (n, c, h) of the fitted net from the last rows, which judged it and taught it nothing."""
         back = self._origins(int(fit["held"][panel.series].max(initial=0)), h, len(panel))
@@ -353,7 +362,9 @@ class Network(Forecaster):
         require("torch", "torch")
         from tsforecast.models.neural import fitting
 
+        self._check(panel, self.h_)
         fit = state["fit"]
+        statics(fit["static"], panel.static, panel.ids)  # a label that the net never saw is told before it comes in
         strange = self._group(fit, panel) < 0
         if strange.any():
             raise DataError(
@@ -365,16 +376,17 @@ class Network(Forecaster):
         return new
 
     def _join(self, old: State, new: State, panel: Panel, n_old: int) -> State:
-        names = ("centre", "scale", "held")
-        own = ("weights", "windows", "history", "best", "failed") if self.scope == "series" else ()
-        fit = dict(old["fit"])
-        for name in (*names, *own):
-            fit[name] = growth.joined(old["fit"][name], new["fit"][name], n_old, len(panel) - n_old)
-        rest = [{name: value for name, value in state.items() if name not in ("fit", "errors")} for state in (old, new)]
-        joined = {"fit": fit, **super()._join(rest[0], rest[1], panel, n_old)}
-        if "errors" in old:
-            joined["errors"] = _side_by_side(old["errors"], new["errors"])
-        return joined
+        return growing.joined(old, new, (n_old, len(panel) - n_old), self.scope == "series")
+
+    def _grown(self, state: State, panel: Panel) -> State:
+        """The state where series that had too few rows have enough by now, in units of the rows they have."""
+        enough = state["thin"] & ~self._thin(panel)
+        if not enough.any():
+            return state
+        require("torch", "torch")
+        from tsforecast.models.neural import fitting
+
+        return growing.renewed(state, enough, fitting.units(panel.take(enough), self._plan(panel, self.h_)))
 
     def _keep(self, state: State) -> int | None:
         return int(state["window"]) + 64
@@ -383,10 +395,3 @@ class Network(Forecaster):
         # A net that gives all steps at once reads what is known of all of them, also where fewer are asked for.
         at_once = settings(self).at_once and self.h_ is not None
         return super()._known_ahead(max(h, self.h_ or 1) if at_once else h, future)
-
-
-def _side_by_side(one: Float, other: Float) -> Float:
-    """Errors (n, c, h) of two sets of series, the shorter ones filled up with NaN in front."""
-    most = max(one.shape[1], other.shape[1])
-    filled = [np.pad(e, ((0, 0), (most - e.shape[1], 0), (0, 0)), constant_values=np.nan) for e in (one, other)]
-    return np.concatenate(filled)

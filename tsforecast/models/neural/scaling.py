@@ -34,6 +34,9 @@ def scales(panel: Panel, numeric: Sequence[int], how: str) -> Scales:
             centre, scale = _units(values, how)
             if place:
                 flags = np.all(np.isnan(values) | (values == 0) | (values == 1), axis=1)
+                # What never varied moves by shares of its size: in its own units, the first new price would be a shock.
+                still = ~(np.abs(values - centre[:, None]) > 1e-13 * np.abs(centre[:, None])).any(axis=1)
+                scale = np.where(still & (centre != 0), np.abs(centre), scale)
                 centre, scale = np.where(flags, 0.0, centre), np.where(flags, 1.0, scale)
             found.centre[tile.index, place], found.scale[tile.index, place] = centre, scale
     return found

@@ -230,12 +230,23 @@ def _check_length(net: Architecture) -> None:
             )
 
 
-def started(other: Any) -> tuple[Mapping[str, Any], Any]:
-    """State of the fitted network that `pretrained` is, and the ids of its series."""
+def started(model: Any) -> tuple[Mapping[str, Any], Any]:
+    """State of the fitted network that `pretrained` is, and the ids of its series; ConfigError where it computes
+    something else, which the shapes of its weights may not tell.
+    """
+    other = model.pretrained
     if not hasattr(other, "kind") or not hasattr(other, "predict"):
         raise ConfigError(f"pretrained must be a fitted network, got {other!r}")
     if not hasattr(other, "state_"):
         raise NotFittedError(
             f"pretrained={other!r} is not fitted: call fit(data) first (copies and clones of a fitted model are not)"
         )
+    mine, theirs = ({**settings(one).shape, "static": tuple(one.static)} for one in (model, other))
+    odd = [
+        f"{name} {theirs.get(name, 'absent')!r} there and {mine.get(name, 'absent')!r} here"
+        for name in {**theirs, **mine}
+        if name != "dropout" and theirs.get(name) != mine.get(name)
+    ]
+    if odd:
+        raise ConfigError(f"pretrained= is a net of another shape: {listed(odd)}; make them alike")
     return other.state_["fit"], other.panel_.ids

@@ -16,6 +16,7 @@ from tsforecast.errors import ConfigError, DataError
 from tsforecast.intervals import radius
 from tsforecast.models.neural import MLP
 from tsforecast.models.neural.data import held_out, least_rows
+from tsforecast.panel import Panel
 
 H = 3
 
@@ -51,6 +52,20 @@ def test_series_without_errors_or_spread_get_no_width() -> None:
     # Three times the spread of the others, whose widths are alike.
     wide = radius(errors, (80,), groups, ids, True, np.array([2.0, 6.0, 2.0]))[:, 0, 0]
     np.testing.assert_allclose(wide, got[0] * np.array([1, 3, 1]))
+
+
+def test_errors_count_an_origin_once_where_gaps_are_ignored() -> None:
+    rng = np.random.default_rng(0)
+    days = pd.bdate_range("2024-01-01", periods=300).delete(rng.choice(299, 60, replace=False))
+    many = pd.DataFrame({"unique_id": "a", "ds": days, "y": rng.normal(size=len(days))})
+    data = Panel.from_table(pd.concat([many, many[::2].assign(unique_id="b")]), freq="B", gaps="ignore")
+    model = MLP(WINDOW, 4, epochs=2).fit(data, h=H)
+    held = model.state_["fit"]["held"]
+    assert held.tolist() == [48, 24]
+    for errors, most in zip(model.state_["errors"][:, :, 0], held, strict=True):
+        told = errors[np.isfinite(errors)]
+        assert len(np.unique(told)) == len(told)
+        assert most / 2 < len(told) <= most
 
 
 # Newer rows

@@ -318,7 +318,9 @@ class Network(Forecaster):
         back = self._origins(int(fit["held"][panel.series].max(initial=0)), h, len(panel))
         if not len(back):
             return np.full((len(panel), 1, h), np.nan)
-        spans = panel.cut(panel.last[None, :] - back[:, None])
+        # Counted in rows: where gaps are ignored, several places of the grid have the same newest row.
+        spans = panel.take(np.tile(np.arange(len(panel)), len(back)))
+        spans = spans.replace(stop=np.maximum(spans.stop - np.repeat(back, len(panel)), spans.start))
         known = spans.ahead(panel, h, panel.columns[:, panel.n_past :])
         errors = spans.ahead(panel, h) - self._predict(fit, spans, h, known, ()).point
         errors = errors.reshape(len(back), len(panel), h)

@@ -22,7 +22,7 @@ __all__ = ["TRAIN", "ahead", "book_net", "lab_windows", "r_squared", "rows", "tr
 SEEDS, TRAIN, VALIDATION = 5, 4281, 642
 PAST = ("DJ_return", "log_volatility")
 CLOSINGS = ("weekday", "NYSE", "yearly:3")
-WHOLE: dict[str, Any] = {"past": PAST, "validation": 0, "early_stopping": False}
+WHOLE: dict[str, Any] = {"centre": "series", "past": PAST, "validation": 0, "early_stopping": False}
 """Every training row teaches, for a fixed number of epochs."""
 
 

@@ -212,7 +212,7 @@ class Forecaster(Parameters):
         groups = groups_of(pool, few.static, len(few)) + window * len(few)
         spread = self._spread(state["fit"])
         own = None if spread is None else spread[fits]
-        return radius(state["errors"][fits, :, :h], levels, groups, few.ids, self.on_error == "raise", own)[back]
+        return radius(state["errors"][fits], levels, groups, few.ids, self.on_error == "raise", own, h)[back]
 
     def _rescue(self, panel: Panel, h: int, levels: Sequence[float]) -> Forecast:
         if self.fallback is None:

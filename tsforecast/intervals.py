@@ -70,14 +70,16 @@ def radius(
     ids: NDArray[Any],
     strict: bool = True,
     spread: Float | None = None,
+    steps: int | None = None,
 ) -> Float:
     """Half-widths (n, h, q) from errors (n, c, h): the ceil((m + 1) level)-th smallest of the m absolute errors.
 
+    `steps`: of the first steps alone, which come out the same for any number of them.
     Where m is too small for a level nothing is extrapolated: ConfigError, or NaN for those series if not `strict`. So
     it is with series that share errors and have none of their own, unless their `spread` (n,) tells of what size.
     """
-    n, _, h = errors.shape
     sizes = np.abs(errors)
+    n, h = len(errors), errors.shape[2] if steps is None else steps
     own = len(np.unique(groups)) == n
     scale = np.ones(n) if own else _mean_size(sizes, groups, spread)
     if strict and np.isnan(scale).any():
@@ -86,7 +88,7 @@ def radius(
             "of what size: give more history, or leave them out"
         )
     out = np.empty((n, h, len(levels)))
-    scores = sizes / scale[:, None, None]
+    scores = sizes[:, :, :h] / scale[:, None, None]
     for group in [slice(None)] if own else [groups == g for g in np.unique(groups)]:
         pool = scores[group] if own else scores[group].reshape(1, -1, h)
         out[group] = _ranked(pool, levels, ids[group], strict)

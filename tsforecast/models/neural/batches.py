@@ -49,8 +49,9 @@ class Rows:
         self.net, self.layout = net, layout
         self.x, self.y, self.weight, self.known = map(there, (table.x, table.y, table.weight, table.known))
         self.first, self.owner = there(windows.first), there(windows.owner)
-        self.centre = there(scales.centre[:, 0].astype(np.float32))
-        self.scale = there(scales.scale[:, 0].astype(np.float32))
+        with np.errstate(over="ignore"):
+            self.centre = there(scales.centre[:, 0].astype(np.float32))
+            self.scale = there(scales.scale[:, 0].astype(np.float32))
         self.static = there(static) if static.shape[1] else None
         self.back = torch.arange(net.window, device=device)
         # Targets count from the first row of a window: after it for a net with a loss at every step, else after all.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from tsforecast.models.neural.architecture import Architecture, weights
 from tsforecast.models.neural.batches import Batch
 from tsforecast.models.neural.options import OPTIMIZERS, Options
 
-__all__ = ["Descent", "Draws", "augmented"]
+__all__ = ["Descent", "Draws", "augmented", "check_optimizer"]
 
 FUSED = ("adagrad", "adam", "adamw", "sgd")
 """Optimisers of which torch has one kernel for the whole step, on the CPU too."""
@@ -46,18 +47,22 @@ class Draws:
         return torch.from_numpy(out).to(self.device)
 
 
-def augmented(batch: Batch, options: Options, draws: Draws) -> Batch:
+def augmented(batch: Batch, options: Options, flags: int, draws: Draws) -> Batch:
     """The batch with noise of `jitter` on its rows, and windows with their targets larger or smaller by `magnitude`.
 
+    The last columns, `flags` in number, say what was seen and stay as they are.
     Um et al. (2017), Data augmentation of wearable sensor data, ICMI, 216-220.
     """
-    x, target = batch.x, batch.target
+    if not options.jitter and not options.magnitude:
+        return batch
+    columns = batch.x.shape[-1] - flags
+    x, target = batch.x[..., :columns], batch.target
     if options.jitter:
         x = x + options.jitter * draws.normal(x.shape)
     if options.magnitude:
         factor = 1 + options.magnitude * draws.normal(target.shape[:2])
         x, target = x * factor[:, None, :, None], target * factor[..., None]
-    return batch._replace(x=x, target=target)
+    return batch._replace(x=torch.cat([x, batch.x[..., columns:]], dim=-1), target=target)
 
 
 class Descent:
@@ -89,7 +94,7 @@ class Descent:
 
         def closure() -> float:
             heard.append(self._slope(loss))
-            return float(heard[-1].sum())
+            return float(heard[-1].sum()) + self._penalty()
 
         self.optimizer.step(closure)
         return heard[0]
@@ -99,6 +104,11 @@ class Descent:
         found = loss()
         self._penalise()
         return found
+
+    def _penalty(self) -> float:
+        """What both penalties add to the loss, which a line search must know."""
+        learned, options = self.flat.detach() * self.penalised, self.options
+        return float(options.l1 * learned.abs().sum() + options.l2 * learned.square().sum())
 
     def _penalise(self) -> None:
         """Add the slopes of both penalties, and clip each net's gradient."""
@@ -133,16 +143,29 @@ class Descent:
         self.optimizer.state[self.flat] = memory
 
 
+def check_optimizer(options: Options) -> None:
+    """ConfigError for options that the optimiser refuses, at once or at its first step."""
+    weight = torch.nn.Parameter(torch.tensor([[1.0, -3.0]]))
+
+    def square() -> float:
+        weight.grad = weight.detach() ** 3
+        return float(weight.detach().square().square().sum()) / 4
+
+    square()
+    try:
+        _optimizer(options, weight).step(square)
+    except (TypeError, ValueError, IndexError, RuntimeError) as cause:
+        kind = getattr(torch.optim, OPTIMIZERS[options.optimizer])
+        names = [name for name in signature(kind).parameters if name not in ("params", "lr")]
+        raise ConfigError(
+            f"optimizer_options={dict(options.optimizer_options)!r}: {cause}; {kind.__name__} takes {listed(names, 20)}"
+        ) from cause
+
+
 def _optimizer(options: Options, flat: torch.nn.Parameter) -> torch.optim.Optimizer:
     kind = getattr(torch.optim, OPTIMIZERS[options.optimizer])
     given = dict(options.optimizer_options)
-    if options.optimizer in FUSED and "fused" not in given:
+    if options.optimizer in FUSED and not {"fused", "foreach", "differentiable"} & set(given):
         given["fused"] = True
-    try:
-        made: torch.optim.Optimizer = kind([flat], lr=options.learning_rate, **given)
-    except (TypeError, ValueError) as cause:
-        names = [name for name in kind.__init__.__annotations__ if name not in ("params", "lr", "return")]
-        raise ConfigError(
-            f"optimizer_options={options.optimizer_options!r}: {cause}; {kind.__name__} takes {listed(names, 20)}"
-        ) from cause
+    made: torch.optim.Optimizer = kind([flat], lr=options.learning_rate, **given)
     return made

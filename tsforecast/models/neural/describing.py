@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from math import ceil
 from typing import Any
 
@@ -17,7 +18,18 @@ from tsforecast.models.neural.settings import Settings
 from tsforecast.panel import Panel
 from tsforecast.rolling import State
 
-__all__ = ["bar", "history", "net"]
+__all__ = ["bar", "digest", "history", "net"]
+
+
+def digest(other: Any) -> str:
+    """A short mark of the weights of a fitted network; nothing for one that is not fitted."""
+    state = getattr(other, "state_", None)
+    if state is None or "weights" not in state["fit"]:
+        return ""
+    mark = blake2b(digest_size=4)
+    for array in state["fit"]["weights"].values():
+        mark.update(array.tobytes())
+    return f"<from {mark.hexdigest()}>"
 
 
 def history(made: Settings, state: State, names: Any, panel: Panel) -> Any:

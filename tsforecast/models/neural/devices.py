@@ -64,7 +64,7 @@ def engine(net: Architecture, batch: int, options: Options, device: torch.device
     tile = min(max(1, TILE // numbers(net, batch)), 256) if options.is_elementwise else 1
     if device.type != "cpu":
         return Engine(tile, net.kind in GATES and tile == 1, batch, 1)
-    chunk = max(CHUNK // numbers(net, 1) // STRIDE, 1) * STRIDE
+    chunk = max(CHUNK // (tile * numbers(net, 1)) // STRIDE, 1) * STRIDE
     return Engine(tile, net.kind == "lstm" and tile == 1, chunk, threads or cores())
 
 

@@ -215,6 +215,14 @@ def _tasks(net: Architecture, plan: Plan, groups: Groups, found: Windows) -> tup
             begun = None if start is None else start(groups.names[g], j)
             tasks.append(training.Task(trains, validates, draws[j][g], begun))
         numbers.append(g)
+    if len(numbers) < len(groups.names) and not plan.alone:
+        lacking = np.delete(groups.names, numbers)
+        warnings.warn(
+            f"no net for {listed(lacking)}: their series are too short for a window of {plan.window} rows, "
+            f"{plan.steps} steps ahead and validation={plan.validation}",
+            FitWarning,
+            stacklevel=2,
+        )
     return tasks, np.array(numbers, dtype=np.int64)
 
 

@@ -153,14 +153,14 @@ class Network(Forecaster):
 
     def _validate(self, h: int | None) -> None:
         require("torch", "torch")
-        if isinstance(self.static, str):
-            raise ConfigError(f'static must be a sequence of names; write static=("{self.static}",)')
-        if self.static and self.scope == "series":
-            raise ConfigError(
-                'static columns tell series apart, and with scope="series" a net sees one: leave them out'
-            )
-        settings(self)
+        from tsforecast.models.neural.descent import check_optimizer
+
+        check_optimizer(settings(self).options)
         super()._validate(h)
+
+    def __repr__(self) -> str:
+        """As all forecasters, with a digest of the weights that `pretrained` gives: what differs must read so."""
+        return super().__repr__() + ("" if self.pretrained is None else describing.digest(self.pretrained))
 
     def _check(self, panel: Panel, h: int | None) -> None:
         there = listed(panel.static) or "none was given"

@@ -31,7 +31,8 @@ def scales(panel: Panel, numeric: Sequence[int], how: str) -> Scales:
     for tile in tiles(panel):
         for place in (0, *(1 + column for column in numeric)):
             values = tile.gather(panel.y if place == 0 else panel.columns[:, place - 1])
-            centre, scale = _units(values, how)
+            with np.errstate(over="ignore", invalid="ignore"):
+                centre, scale = _units(values, how)
             if place:
                 flags = np.all(np.isnan(values) | (values == 0) | (values == 1), axis=1)
                 # What never varied moves by shares of its size: in its own units, the first new price would be a shock.

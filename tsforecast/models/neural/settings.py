@@ -8,6 +8,8 @@ from math import isfinite
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from tsforecast.errors import ConfigError, NotFittedError, listed, whole
 from tsforecast.models.neural import options
 from tsforecast.models.neural.architecture import RECURRENT, Architecture, Embedding, length
@@ -74,6 +76,7 @@ def settings(model: Any) -> Settings:
         value = getattr(model, name)
         return usual[name] if value is None else value
 
+    _check_static(model.static, model.scope)
     strategy = _strategy(model)
     validation = _validation(given("validation"))
     return Settings(
@@ -87,6 +90,14 @@ def settings(model: Any) -> Settings:
         shape=_shape(model, given, strategy),
         embed=None if model.embed is None else whole("embed", model.embed, 1),
     )
+
+
+def _check_static(names: Any, scope: str) -> None:
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        hint = f'; write static=("{names}",)' if isinstance(names, str) else ""
+        raise ConfigError(f"static must be a sequence of names, got {names!r}{hint}")
+    if names and scope == "series":
+        raise ConfigError('static columns tell series apart, and with scope="series" a net sees one: leave them out')
 
 
 def _strategy(model: Any) -> str:
@@ -120,8 +131,8 @@ def _validation(value: Any) -> float | int:
 
 
 def _seeds(value: Any, seed: int) -> tuple[int, ...]:
-    if isinstance(value, (list, tuple)):
-        if not value or len(set(value)) != len(value):
+    if isinstance(value, (list, tuple, np.ndarray)):
+        if not len(value) or len(set(value)) != len(value):
             raise ConfigError(f"seeds must be a number of nets or distinct whole numbers, got {value!r}")
         return tuple(whole("seeds", one, 0) for one in value)
     return tuple(range(seed, seed + whole("seeds", value, 1)))
@@ -190,6 +201,11 @@ def _shape(model: Any, given: Any, strategy: str) -> dict[str, Any]:
     if model.threads is not None:
         whole("threads", model.threads, 1)
     centre = chosen("centre", given("centre"), options.CENTRES)
+    if model.window == 1:
+        # A row less its own mean is nothing.
+        if model.centre == "window":
+            raise ConfigError('centre="window" needs more rows than window=1; centre="series" counts from the series')
+        centre = "series"
     if strategy == "sequence":
         # The mean of a window would tell its earlier rows of its later ones, which they learn to forecast.
         if model.centre == "window":

@@ -175,10 +175,13 @@ class _Tile:
 
     def _learned(self, index: Tensor, real: Tensor, share: Tensor, draws: Draws, updates: dict[str, Tensor]) -> Tensor:
         """Loss (m,) of a part of a batch, whose gradient is left at the weights."""
-        batch = augmented(self.rows.batch(index), self.options, draws)
+        batch = self._augmented(index, draws)
         loss = self._loss(batch, real, draws, updates) * share
         torch.autograd.backward(loss.sum())
         return loss.detach()
+
+    def _augmented(self, index: Tensor, draws: Draws) -> Batch:
+        return augmented(self.rows.batch(index), self.options, len(self.rows.layout.flagged), draws)
 
     def _side_by_side(
         self, parts: Sequence[tuple[Tensor, Tensor]], share: Tensor, draws: Draws
@@ -190,7 +193,7 @@ class _Tile:
         def work(i: int) -> None:
             torch.set_num_threads(1)
             index, real = parts[i]
-            batch = augmented(self.rows.batch(index), self.options, own[i])
+            batch = self._augmented(index, own[i])
             loss = self._loss(batch, real, own[i], {}) * share
             found[i] = loss.detach(), torch.autograd.grad(loss.sum(), self.descent.flat)[0]
 

@@ -18,6 +18,9 @@ from tsforecast.models.neural.options import Options, chosen, number
 
 __all__ = ["Settings", "settings", "started"]
 
+ENSEMBLE = 1000
+"""Most nets of an ensemble."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -130,12 +133,16 @@ def _validation(value: Any) -> float | int:
     return int(value) if value >= 1 or value == 0 else float(value)
 
 
-def _seeds(value: Any, seed: int) -> tuple[int, ...]:
+def _seeds(value: Any, seed: Any) -> tuple[int, ...]:
     if isinstance(value, (list, tuple, np.ndarray)):
-        if not len(value) or len(set(value)) != len(value):
+        seeds = tuple(whole("seeds", one, 0) for one in value)
+        if not seeds or len(set(seeds)) != len(seeds):
             raise ConfigError(f"seeds must be a number of nets or distinct whole numbers, got {value!r}")
-        return tuple(whole("seeds", one, 0) for one in value)
-    return tuple(range(seed, seed + whole("seeds", value, 1)))
+        return seeds
+    first, count = whole("seed", seed, -(2**63)), whole("seeds", value, 1)
+    if count > ENSEMBLE:
+        raise ConfigError(f"seeds={count}: an ensemble has at most {ENSEMBLE} nets")
+    return tuple(range(first, first + count))
 
 
 def _options(model: Any, given: Any, validation: float | int) -> Options:

@@ -125,6 +125,7 @@ def table(panel: Panel, scales: Scales, layout: Layout) -> Table:
     past, known = columns[:, : layout.past], columns[:, layout.past :]
     following = np.full_like(known, np.nan)
     following[:-1] = known[1:]
+    # What follows the last row of a series is not known here, and no window of training holds that row.
     following[start[length > 0] + length[length > 0] - 1] = np.nan
     y = scaled(panel.y[rows, None], scales, owner, 0)
     with np.errstate(over="ignore"):
@@ -132,10 +133,6 @@ def table(panel: Panel, scales: Scales, layout: Layout) -> Table:
     weight = np.isfinite(y[:, 0]).astype(np.float32)
     if panel.weights is not None:
         weight *= np.nan_to_num(panel.weights[rows]).astype(np.float32)
-    last = np.zeros(len(rows), dtype=bool)
-    last[start[length > 0] + length[length > 0] - 1] = True
-    # The columns of the row after the last one are not known here, and no window of training needs them.
-    whole = np.isfinite(x).all(axis=1) | (last & np.isfinite(x[:, : 1 + layout.past]).all(axis=1))
     return Table(
         x=np.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0),
         y=np.nan_to_num(y[:, 0], nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32),
@@ -143,7 +140,7 @@ def table(panel: Panel, scales: Scales, layout: Layout) -> Table:
         known=np.nan_to_num(following, nan=0.0).astype(np.float32),
         start=start,
         length=length,
-        whole=whole,
+        whole=np.asarray(np.isfinite(x).all(axis=1)),
         told=np.asarray(np.isfinite(following).all(axis=1)),
     )
 

@@ -159,7 +159,9 @@ class _Tile:
         def loss() -> Tensor:
             parts = self._parts(index, real)
             if len(parts) == 1:
-                return self._learned(*parts[0], share, draws, updates)
+                alone = self._learned(*parts[0], share, draws, updates)
+                torch.autograd.backward(alone.sum())
+                return alone.detach()
             found = self._side_by_side(parts, share, draws)
             self.descent.flat.grad = torch.stack([grad for _, grad in found]).sum(dim=0)
             return torch.stack([loss for loss, _ in found]).sum(dim=0)
@@ -174,14 +176,9 @@ class _Tile:
         return list(zip(torch.split(index, rows, dim=1), torch.split(real, rows, dim=1), strict=True))
 
     def _learned(self, index: Tensor, real: Tensor, share: Tensor, draws: Draws, updates: dict[str, Tensor]) -> Tensor:
-        """Loss (m,) of a part of a batch, whose gradient is left at the weights."""
-        batch = self._augmented(index, draws)
-        loss = self._loss(batch, real, draws, updates) * share
-        torch.autograd.backward(loss.sum())
-        return loss.detach()
-
-    def _augmented(self, index: Tensor, draws: Draws) -> Batch:
-        return augmented(self.rows.batch(index), self.options, len(self.rows.layout.flagged), draws)
+        """What a part of a batch adds to the mean loss (m,), as in training."""
+        batch = augmented(self.rows.batch(index), self.options, len(self.rows.layout.flagged), draws)
+        return self._loss(batch, real, draws, updates) * share
 
     def _side_by_side(
         self, parts: Sequence[tuple[Tensor, Tensor]], share: Tensor, draws: Draws
@@ -192,9 +189,7 @@ class _Tile:
 
         def work(i: int) -> None:
             torch.set_num_threads(1)
-            index, real = parts[i]
-            batch = self._augmented(index, own[i])
-            loss = self._loss(batch, real, own[i], {}) * share
+            loss = self._learned(*parts[i], share, own[i], {})
             found[i] = loss.detach(), torch.autograd.grad(loss.sum(), self.descent.flat)[0]
 
         side_by_side(len(parts), work, self.engine.workers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -14,6 +13,7 @@ from tsforecast.calendars.almanac import Almanac
 from tsforecast.errors import ConfigError, NotFittedError, listed
 from tsforecast.findings import as_panel
 from tsforecast.forecast import STATUSES, Forecast
+from tsforecast.forecaster import arguments
 from tsforecast.intervals import Conformal, checked_levels, groups_of, radius
 from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.parameters import Parameters
@@ -30,10 +30,6 @@ FREE = frozenset(
     }
 )  # fmt: skip
 """Parameters that may change between fit and predict."""
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
 @dataclass(eq=False, repr=False)
@@ -112,6 +108,10 @@ class Forecaster(Parameters):
     def _inside(self, state: State, panel: Panel) -> Float | None:
         """In-sample values (N,) of all rows, where they need no rows before them; None where they do."""
         return None
+
+    def _keep_calendar(self, panel: Panel) -> Almanac:
+        """The almanac with the holidays that a model fitted on the prepared panel goes by from now on."""
+        return design.keep_calendar(panel, self.almanac)
 
     # Pure steps on prepared panels: what rolling calls.
 
@@ -237,7 +237,7 @@ class Forecaster(Parameters):
         failures.check_lengths(prepared, self._rows_needed(prepared), self.name, self.on_error)
         state = self.learn(prepared, h)
         self.panel_, self.state_, self.h_, self.fitted_with_ = prepared, state, h, self._shaping()
-        self.calendar_ = design.keep_calendar(prepared, self.almanac)
+        self.calendar_ = self._keep_calendar(prepared)
         return self
 
     def predict(
@@ -347,7 +347,7 @@ class Forecaster(Parameters):
 
     def _horizon(self, h: int | None) -> int:
         steps = self.h_ if h is None else h
-        if steps is None or not _is_count(steps):
+        if steps is None or not arguments.is_count(steps):
             if hasattr(h, "columns"):
                 raise ConfigError(f"{self.name}: a table goes to future=: predict(28, future=table)")
             raise ConfigError(f"{self.name}: say how far to forecast: h, a whole number >= 1, got {str(h)[:60]}")
@@ -356,31 +356,7 @@ class Forecaster(Parameters):
         return int(steps)
 
     def _validate(self, h: int | None) -> None:
-        choices = ("raise", "fallback", "skip")
-        if self.on_error not in choices:
-            raise ConfigError(f"on_error must be one of {', '.join(choices)}, got {self.on_error!r}")
-        if not (self.intervals == "auto" or isinstance(self.intervals, Conformal)):
-            raise ConfigError(f'intervals must be "auto" or Conformal(...), got {self.intervals!r}')
-        if not self.uses_columns and (self.past or self.known or self.almanac.words):
-            raise ConfigError(f"{type(self).__name__} uses no columns: leave past, known and calendar empty")
-        if self.needs_h and h is None:
-            raise ConfigError(f"{self.name} is fitted for a horizon: fit(data, h=...)")
-        if h is not None and not _is_count(h):
-            raise ConfigError(f"h must be a whole number >= 1, got {h!r}")
-        for bound in ("lower", "upper"):
-            value = getattr(self, bound)
-            if value is not None and not (isinstance(value, Real) and value == value):
-                raise ConfigError(f"{bound} must be a number or None, got {value!r}")
-        if self.lower is not None and self.upper is not None and self.lower > self.upper:
-            raise ConfigError(f"lower={self.lower} is above upper={self.upper}")
-        self._validate_others()
-
-    def _validate_others(self) -> None:
-        for name in ("past", "known"):
-            value = getattr(self, name)
-            if isinstance(value, str) or not isinstance(value, Sequence):
-                hint = f'; write {name}=("{value}",)' if isinstance(value, str) else ""
-                raise ConfigError(f"{name} must be a sequence of names, got {value!r}{hint}")
+        arguments.check(self, h)
         other = self.fallback
         if other is None:
             return

@@ -34,6 +34,8 @@ ORDER = (
     "failures",
     "paths",
     "growth",
+    "geography",
+    "normals",
     "forecaster",
     "autocorrelation",
     "models",

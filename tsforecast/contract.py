@@ -45,7 +45,9 @@ def check_forecaster(make: Callable[[], Forecaster], data: Any = None) -> None:
 
 
 def example(series: int = 400) -> Panel:
-    """Daily series of 60 to 90 rows that begin at different days, with a weekly season, levels from 1 to 1e5."""
+    """Daily series of 60 to 90 rows that begin at different days, with a weekly season, levels from 1 to 1e5, each at
+    a place of its own (static columns lat, lon, elevation, region).
+    """
     rng = np.random.default_rng(20)
     lengths = 60 + np.arange(series) * 7 % 31
     stop = np.cumsum(lengths)
@@ -61,6 +63,12 @@ def example(series: int = 400) -> Panel:
         grid=np.datetime64("2024-01-01", "us") + np.arange(113) * np.timedelta64(1, "D"),
         offset=np.arange(series) * 11 % 23 - (stop - lengths),
         columns=np.empty((len(y), 0)),
+        static={
+            "lat": 33 + 5 * rng.random(series),
+            "lon": 126 + 4 * rng.random(series),
+            "elevation": 800 * rng.random(series),
+            "region": np.array(["east", "north", "south"], dtype=object)[np.arange(series) % 3],
+        },
         series=np.arange(series),
         freq="D",
     )

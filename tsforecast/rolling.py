@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any, Literal, Protocol
 
@@ -49,7 +50,7 @@ class Member(Protocol):
     def design(self, panel: Panel) -> Panel:
         """The panel with the model's columns alone."""
 
-    def learn(self, panel: Panel, h: int | None, calibrate: bool = True) -> State:
+    def learn(self, panel: Panel, h: int | None, calibrate: bool = True, memory: Any = None) -> State:
         """Fitted state of a panel."""
 
     def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
@@ -93,9 +94,6 @@ class Rolled:
     def errors(self) -> Float:
         """Actual minus point (w, n, h); NaN where either is missing."""
         return self.actual - self.point
-
-
-Roll = Callable[[Any, Int], Rolled]
 
 
 def origins(
@@ -157,15 +155,18 @@ def rolled(
     refit: bool | int = True,
     input_size: int | None = None,
     levels: Sequence[float] = (),
+    memory: Memory | None = None,
 ) -> Rolled:
-    """`roll` on a panel that went through the model's `design` already."""
+    """`roll` on a panel that went through the model's `design` already; `memory` spares fits it knows."""
     began = perf_counter()
     cuts = np.broadcast_to(cutoffs if cutoffs.ndim == 2 else cutoffs[:, None], (len(cutoffs), len(design)))
     every = 1 if refit is True else len(cuts) if refit is False else whole("refit", refit, 1)
     if input_size is not None:
         whole("input_size", input_size, 1)
-    run = _batched if model.needs == "series" and every == 1 and input_size is None else _grouped
-    parts = run(model, design, cuts, h + gap, every, input_size, levels)
+    if model.needs == "series" and every == 1 and input_size is None:
+        parts = _batched(model, design, cuts, h + gap, levels)
+    else:
+        parts = _grouped(model, design, cuts, h + gap, every, input_size, levels, memory)
     spans = design.cut(cuts)
     actual = spans.ahead(design, gap + h)
     actual[spans.lengths == 0] = np.nan  # a series that begins later has nothing to say of these steps
@@ -183,15 +184,7 @@ def rolled(
     )
 
 
-def _batched(
-    model: Member,
-    design: Panel,
-    cuts: Int,
-    h: int,
-    every: int,
-    input_size: int | None,
-    levels: Sequence[float],
-) -> list[Forecast]:
+def _batched(model: Member, design: Panel, cuts: Int, h: int, levels: Sequence[float]) -> list[Forecast]:
     """Every origin fitted: windows and series are one batch of spans, a bounded number at a time."""
     chunk = max(1, SPANS // max(1, len(design)))
     parts = []
@@ -214,13 +207,16 @@ def _grouped(
     every: int,
     input_size: int | None,
     levels: Sequence[float],
+    memory: Memory | None,
 ) -> list[Forecast]:
     """A fit serves `every` windows; a model of single series rolls over them as one batch of spans."""
     parts = []
-    at_once = every if model.needs == "series" else 1
+    at_once = max(1, min(every, SPANS // max(1, len(design)))) if model.needs == "series" else 1
     for first in range(0, len(cuts), every):
         train = design.upto(cuts[first])
-        state = model.learn(train if input_size is None else train.tail(input_size), h, bool(levels))
+        train = train if input_size is None else train.tail(input_size)
+        learn = model.learn if memory is None else partial(memory.learned, model)
+        state = learn(train, h, bool(levels))
         group = cuts[first : first + every]
         for low in range(0, len(group), at_once):
             some = group[low : low + at_once]
@@ -243,15 +239,39 @@ def _joined_or_none(parts: Sequence[Float | None], windows: int, gap: int) -> Fl
 
 
 class Memory:
-    """`roll` over one panel that remembers within one call: same member, same origins, one fit."""
+    """What a `_fit` may ask: forecasts of members on its own panel. One call never fits a member twice for one origin.
 
-    def __init__(self, panel: Panel, h: int) -> None:
+    States are known by member, rows and horizon; `on` another panel the same memory goes on.
+    """
+
+    def __init__(self, panel: Panel, h: int, states: dict[Any, State] | None = None) -> None:
         self.panel, self.h = panel, h
-        self._known: dict[tuple[str, bytes], Rolled] = {}
+        self._states: dict[Any, State] = {} if states is None else states
+        self._known: dict[Any, Rolled] = {}
 
-    def __call__(self, member: Any, cutoffs: Int) -> Rolled:
-        """Out-of-sample forecasts of `member` from cutoffs (w,) or (w, n), each fitted on rows up to its origin."""
-        key = (repr(member), np.ascontiguousarray(cutoffs).tobytes())
+    def on(self, panel: Panel, h: int) -> Memory:
+        """The same memory for another panel and horizon."""
+        return Memory(panel, h, self._states)
+
+    def __call__(self, member: Any, cutoffs: Int, *, design: Panel | None = None, refit: bool | int = True) -> Rolled:
+        """Out-of-sample forecasts of `member` from cutoffs (w,) or (w, n); `refit=False` fits once, at the first.
+
+        `design` is the panel with the member's columns, where it is made already.
+        """
+        key = (repr(member), np.ascontiguousarray(cutoffs).tobytes(), refit)
         if key not in self._known:
-            self._known[key] = roll(member, self.panel, cutoffs, h=self.h)
+            made = member.design(self.panel) if design is None else design
+            self._known[key] = rolled(member, made, cutoffs, h=self.h, refit=refit, memory=self)
         return self._known[key]
+
+    def learned(self, member: Any, design: Panel, h: int | None, calibrate: bool = False) -> State:
+        """Fitted state of a member on the rows of `design`, with conformal errors where asked for."""
+        # The block itself is part of the key, and kept, so that no other can take its place in memory.
+        key = (repr(member), h, id(design.y), design.start.tobytes(), design.stop.tobytes(), calibrate)
+        if key not in self._states:
+            self._states[key] = {"state": member.learn(design, h, calibrate, self), "block": design.y}
+        state: State = self._states[key]["state"]
+        return state
+
+
+Roll = Memory  # what families call the last argument of `_fit`

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tsforecast import design, failures, frames, growth, paths
 from tsforecast.calendars.almanac import Almanac
@@ -26,7 +27,7 @@ __all__ = ["Forecaster"]
 FREE = frozenset(
     {
         "alias", "device", "fallback", "intervals", "interval_width", "lower", "on_error", "progress", "seed",
-        "threads", "upper",
+        "show_members", "threads", "upper",
     }
 )  # fmt: skip
 """Parameters that may change between fit and predict."""
@@ -144,10 +145,10 @@ class Forecaster(Parameters):
         """
         return design.prepare(panel, tuple(self.past), tuple(self.known), almanac or self.almanac)
 
-    def learn(self, panel: Panel, h: int | None, calibrate: bool = True) -> State:
+    def learn(self, panel: Panel, h: int | None, calibrate: bool = True, memory: Memory | None = None) -> State:
         """Fitted state of a prepared panel: the family's parameters and, given h, conformal errors."""
         with one_blas_thread():
-            fit = self._fit(panel, h, Memory(panel, h or 1))
+            fit = self._fit(panel, h, Memory(panel, h or 1) if memory is None else memory.on(panel, h or 1))
         state: State = {"fit": fit, "thin": self._thin(panel)}
         if self.conformal is not None and h is not None and calibrate:
             state["errors"] = self._errors(fit, panel, h)
@@ -252,22 +253,30 @@ class Forecaster(Parameters):
         """Table of forecasts for the h rows after each series: id, time, `name`, `name-lo-80`, `name-hi-80`, [status].
 
         `future` holds the known columns for those rows (FutureError where it lacks any). `aggregate="W"` gives sums
-        over calendar periods, their intervals from joint sample paths.
+        over calendar periods, their intervals from joint sample paths. `static` names places never seen, for models
+        that can forecast them; the table has a status then.
         """
         panel, steps, levels = self._ready(), self._horizon(h), checked_levels(levels)
         if levels and self.conformal is not None and "errors" not in self.state_:
             raise ConfigError(f"{self.name}: conformal intervals need the horizon at fit: fit(data, h={steps})")
-        if static is not None:
-            raise ConfigError(
-                f"{self.name} forecasts the series it was fitted on; static= is for models that go farther"
-            )
+        if static is not None and aggregate is not None:
+            raise ConfigError("aggregate= sums the series that were fitted: leave static= out")
         known = self._known_ahead(steps, future)
         times = frames.future_times(panel, steps, future=future)
         if aggregate is not None:
             return paths.totals(self, panel, times, known, levels, aggregate)
         out = self.forecast(self.state_, panel, steps, known, levels)
-        return frames.forecast_table(
-            panel, out, alias=self.name, levels=levels, with_status=self.on_error != "raise", times=times
+        if static is not None:
+            panel, times, out = self._with_places(static, times, out, levels)
+        with_status = self.on_error != "raise" or static is not None
+        return frames.forecast_table(panel, out, alias=self.name, levels=levels, with_status=with_status, times=times)
+
+    def _with_places(
+        self, static: Any, times: NDArray[Any], out: Forecast, levels: Sequence[float]
+    ) -> tuple[Panel, NDArray[Any], Forecast]:
+        """Series, stamps (n, h) and forecast with places behind that were never seen; for families that can."""
+        raise ConfigError(
+            f"{self.name} forecasts the series it was fitted on; static= is for models that go farther, as GeoBlend"
         )
 
     def simulate(self, n_paths: int = 100, h: int | None = None, *, future: Any = None) -> Any:

@@ -225,7 +225,7 @@ def forecast_table(
     with_status: bool = False,
     times: NDArray[Any] | None = None,
 ) -> Any:
-    """A forecast as a long table of the caller's kind: id, time, point, `{alias}-lo-80` ..., status.
+    """A forecast as a table of the caller's kind: id, time, point, `{alias}-lo-80` ..., `{alias}-{member}` ..., status.
 
     `times` (n, h) replaces the stamps after each series' last row.
     """
@@ -236,6 +236,7 @@ def forecast_table(
         assert forecast.upper is not None
         table[f"{alias}-lo-{level:g}"] = forecast.lower[:, :, q].ravel()
         table[f"{alias}-hi-{level:g}"] = forecast.upper[:, :, q].ravel()
+    table |= {f"{alias}-{member}": values.ravel() for member, values in forecast.members.items()}
     if with_status:
         words = np.array(STATUSES, dtype=object)
         table["status"] = series_column(words, panel, owner=np.repeat(forecast.status.astype(np.int64), h))

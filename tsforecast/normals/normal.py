@@ -1,0 +1,118 @@
+"""Seasonal normals of a panel: fitted, at the rows of its spans, at the steps ahead, and what is left without them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast import frames
+from tsforecast.errors import ConfigError
+from tsforecast.normals.blocks import Blocks
+from tsforecast.normals.own import own, spread
+from tsforecast.panel import Float, Int, Panel
+from tsforecast.rolling import State
+
+__all__ = ["ahead", "anomalies", "at", "fit", "rows"]
+
+FLOOR = 0.3
+"""Share of the overall spread that no season's spread falls below."""
+NOISE = 1e-9
+"""Share of a series' size below which its spread is rounding."""
+
+
+def fit(panel: Panel, base: Literal["auto", "none"] = "auto", places: Any = None) -> State:
+    """Normals from the rows of the spans alone: arrays with one row a span, and what their columns are.
+
+    A level; below months three waves of the year, for months and quarters their means over at most 30 years; a linear
+    trend; hours of the day below days; weekdays of days where the series asks for them. `base="none"`, integer steps
+    and years: the level alone. NaN for a series without an observed row. ConfigError for another base.
+    """
+    if base not in ("auto", "none"):
+        raise ConfigError(f'base must be "auto" (a seasonal normal) or "none" (the mean), got {base!r}')
+    blocks = Blocks.of(panel.freq, base == "auto" and panel.grid.dtype.kind == "M", panel.tz)
+    alone = own(panel, blocks)
+    variance = spread(panel, blocks, alone.coef, alone.told)
+    return {**_plain(blocks), "coef": alone.coef, "spread": _steadied(variance, alone.coef[:, 0])}
+
+
+def _plain(blocks: Blocks) -> State:
+    return {"blocks": list(blocks.names), "days": blocks.days, "tz": blocks.tz}
+
+
+def _blocks(state: State) -> Blocks:
+    return Blocks(tuple(state["blocks"]), state["days"], state["tz"])
+
+
+def _steadied(variance: Float, level: Float) -> Float:
+    """Variance coefficients (n, 3) with 1 for series that do not stray from their normal by more than rounding."""
+    still = ~(variance[:, 0] > (NOISE * np.abs(level)) ** 2)
+    return np.where(still[:, None], [1.0, 0.0, 0.0], variance)
+
+
+def at(state: State, series: Int, stamps: NDArray[Any]) -> tuple[Float, Float]:
+    """Normals and scales of `series` (r,), rows of the state, at `stamps` (r, ...) of the panel's own time."""
+    unique, where = np.unique(stamps, return_inverse=True)
+    owner = series.reshape(-1, *[1] * (stamps.ndim - 1))
+    return _valued(state, np.broadcast_to(owner, stamps.shape), unique, where.reshape(stamps.shape))
+
+
+def rows(state: State, panel: Panel) -> tuple[Float, Float]:
+    """Normals and scales (N,) at the rows of the spans, which must not overlap; NaN at all others."""
+    inside, owner = panel.rows, panel.owner
+    normal, scale = np.full((2, len(panel.y)), np.nan)
+    normal[inside], scale[inside] = _valued(state, panel.series[owner], panel.grid, panel.position(inside, owner))
+    return normal, scale
+
+
+def ahead(state: State, panel: Panel, h: int) -> tuple[Float, Float]:
+    """Normals and scales (n, h) at the h steps after each span."""
+    return at(state, panel.series, frames.future_times(panel, h))
+
+
+def anomalies(state: State, panel: Panel) -> Panel:
+    """The panel with (y - normal) / scale for y, NaN outside its spans; spans that overlap get rows of their own."""
+    panel = _apart(panel)
+    normal, scale = rows(state, panel)
+    return panel.replace(y=(panel.y - normal) / scale)
+
+
+def _valued(state: State, owner: Int, stamps: NDArray[Any], where: Int) -> tuple[Float, Float]:
+    """Normals and scales of rows `owner` (...) of the state at stamps[where] (...).
+
+    Summed column by column: a value has the same bits whatever else is asked for.
+    """
+    blocks = _blocks(state)
+    normal = _summed(state["coef"], owner, blocks.columns(stamps), where)
+    variance = _summed(state["spread"], owner, blocks.phase(stamps), where)
+    low = FLOOR**2 * state["spread"][owner, 0]
+    return normal, np.sqrt(np.maximum(variance, low))
+
+
+def _summed(coef: Float, owner: Int, columns: Float, where: Int) -> Float:
+    total = np.zeros(where.shape)
+    for j in range(coef.shape[1]):
+        total += coef[:, j][owner] * columns[:, j][where]
+    return total
+
+
+def _apart(panel: Panel) -> Panel:
+    """The same spans in a block of their own where they share rows."""
+    order = np.argsort(panel.start, kind="stable")
+    filled = order[panel.lengths[order] > 0]
+    if np.all(panel.start[filled][1:] >= panel.stop[filled][:-1]):
+        return panel
+    inside = panel.rows
+    stop = np.cumsum(panel.lengths)
+    start = stop - panel.lengths
+    return panel.replace(
+        start=start,
+        stop=stop,
+        offset=panel.offset + panel.start - start,
+        y=panel.y[inside],
+        columns=panel.columns[inside],
+        excluded=None if panel.excluded is None else panel.excluded[inside],
+        weights=None if panel.weights is None else panel.weights[inside],
+        at=None if panel.at is None else panel.at[inside],
+    )

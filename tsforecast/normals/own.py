@@ -1,0 +1,155 @@
+"""Normals from a series' own rows: least squares on the blocks that its rows can tell of, batched over tiles."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tsforecast.normals.blocks import Blocks
+from tsforecast.panel import Bool, Float, Int, Panel
+from tsforecast.windows import Tile, pivots_and_solution, tiles
+
+__all__ = ["Own", "own", "spread"]
+
+RIDGE = 1e-8
+"""Share of the rows added to each diagonal: indicators come out with mean zero, and places never seen as the level."""
+LONGEST = 30
+"""Years of monthly rows, counted from the last, that enter a normal."""
+
+
+class Own(NamedTuple):
+    """What each series tells by itself: coefficients (n, k), level first; means of the columns (n, k) and of y (n,);
+    years of observed rows (n,); columns (n, k) that its rows can tell of.
+    """
+
+    coef: Float
+    columns: Float
+    mean: Float
+    years: Float
+    told: Bool
+
+
+def own(panel: Panel, blocks: Blocks) -> Own:
+    """Normals of each series alone; NaN where it has no observed row.
+
+    A year needs rows for one (waves: in each of its months), hours need three days, weekdays three weeks and the
+    word of the Bayesian information criterion, a trend three years, eight of months.
+    """
+    n, k = len(panel), blocks.width
+    out = Own(np.full((n, k), np.nan), np.zeros((n, k)), np.zeros(n), np.zeros(n), np.zeros((n, k), bool))
+    table, month = blocks.columns(panel.grid), blocks.months(panel.grid)
+    for tile in tiles(recent(panel, blocks)):
+        at, y, use = _gathered(panel, tile)
+        count = np.count_nonzero(use, axis=1)
+        told = _told(blocks, count, _months_seen(month[at], use))
+        x = table[at]
+        total = np.maximum(use.sum(axis=1), 1e-300)
+        columns = np.einsum("st,stk->sk", use, x) / total[:, None]
+        mean = (use * y).sum(axis=1) / total
+        shape, told = _shape(x - columns[:, None], y - mean[:, None], use, blocks, told)
+        shape[:, 0] = mean - (columns[:, 1:] * shape[:, 1:]).sum(axis=1)
+        shape[count == 0] = np.nan
+        for whole, part in zip(out, (shape, columns, mean, count / blocks.rows_a_year, told), strict=True):
+            whole[tile.index] = part
+    return out
+
+
+def recent(panel: Panel, blocks: Blocks) -> Panel:
+    """The rows that enter a normal: of months those of the last 30 years alone."""
+    return panel.tail(round(LONGEST * blocks.rows_a_year)) if "months" in blocks.names else panel
+
+
+def _gathered(panel: Panel, tile: Tile) -> tuple[Int, Float, Float]:
+    """Grid positions (s, T), values (s, T), 0 where there is none, and row weights (s, T) of a tile."""
+    at = np.where(tile.inside, panel.position(tile.rows, tile.index[:, None]), 0)
+    y = tile.gather(panel.y)
+    seen = np.isfinite(y)
+    use = seen.astype(float) if panel.weights is None else np.where(seen, tile.gather(panel.weights, 0.0), 0.0)
+    return at, np.where(seen, y, 0.0), use
+
+
+def _months_seen(month: Int, use: Float) -> Int:
+    """Calendar months (s,) in which each series has an observed row."""
+    cell = np.arange(len(month))[:, None] * 12 + month
+    there = np.bincount(cell[use > 0], minlength=12 * len(month)) > 0
+    seen: Int = there.reshape(-1, 12).sum(axis=1)
+    return seen
+
+
+def _told(blocks: Blocks, count: Int, months: Int) -> Bool:
+    """Columns (s, k) that `count` (s,) rows in `months` (s,) calendar months can tell of."""
+    years = count / blocks.rows_a_year
+    enough = {
+        "waves": (years >= 1) & (months == 12),
+        "months": years >= 1,
+        "hours": count * blocks.days >= 3,
+        "weekdays": count * blocks.days >= 21,
+        "trend": years >= (8 if "months" in blocks.names else 3),
+    }
+    told = np.zeros((len(count), blocks.width), dtype=bool)
+    for name in blocks.names[1:]:
+        told[:, blocks.place(name)] = enough[name][:, None]
+    return told
+
+
+def _shape(x: Float, y: Float, use: Float, blocks: Blocks, told: Bool) -> tuple[Float, Bool]:
+    """Least-squares coefficients (s, k) of centred columns x (s, T, k) for centred y (s, T), the level's left at 0, and
+    the columns that stayed: weekdays go where the Bayesian information criterion does not ask for them.
+    """
+    root = np.sqrt(use)
+    x = x * root[:, :, None]
+    y = y * root
+    gram = np.swapaxes(x, 1, 2) @ x
+    cross = np.swapaxes(x, 1, 2) @ y[:, :, None]
+    total = use.sum(axis=1)
+    coef = _solved(gram, cross, total, told)
+    week = blocks.place("weekdays")
+    if not told[:, week].any():
+        return coef, told
+    bare = told.copy()
+    bare[:, week] = False
+    plain = _solved(gram, cross, total, bare)
+    power = (y**2).sum(axis=1)
+    with_, without = (
+        np.maximum(power - (c * cross[:, :, 0]).sum(axis=1), 1e-12 * power + 1e-300) for c in (coef, plain)
+    )
+    rows = np.count_nonzero(use, axis=1)
+    days = np.count_nonzero(np.einsum("skk->sk", gram)[:, week] > 0, axis=1)
+    asked = rows * np.log(without / with_) > (days - 1) * np.log(np.maximum(rows, 2))
+    return np.where(asked[:, None], coef, plain), np.where(asked[:, None], told, bare)
+
+
+def _solved(gram: Float, cross: Float, total: Float, told: Bool) -> Float:
+    """Coefficients (s, k) from the Gram matrices (s, k, k), 0 for columns not told of."""
+    both = told[:, :, None] & told[:, None, :]
+    index = np.arange(gram.shape[1])
+    gram = np.where(both, gram, 0.0)
+    gram[:, index, index] += np.where(told, RIDGE * total[:, None], 1.0)
+    return pivots_and_solution(gram, np.where(told[:, :, None], cross, 0.0))[1][:, :, 0]
+
+
+def spread(panel: Panel, blocks: Blocks, coef: Float, told: Bool) -> Float:
+    """Coefficients (n, 3) of the variance about the normals `coef` (n, k): a level, sine and cosine of the year.
+
+    A variance of 0 where nothing strays; the yearly course alone where a year was told of.
+    """
+    out = np.zeros((len(panel), 3))
+    table, phase = blocks.columns(panel.grid), blocks.phase(panel.grid)
+    yearly: Bool = np.any(told[:, blocks.year], axis=1)
+    for tile in tiles(recent(panel, blocks)):
+        at, y, use = _gathered(panel, tile)
+        mine = coef[tile.index]
+        left = np.where(use > 0, y - (table[at] @ mine[:, :, None])[:, :, 0], 0.0) ** 2
+        total = use.sum(axis=1)
+        rows = np.count_nonzero(use, axis=1)
+        free = np.maximum(rows - 1 - told[tile.index].sum(axis=1), 1)
+        mean = (use * left).sum(axis=1) / np.maximum(total, 1e-300)
+        x = phase[at]
+        centre = np.einsum("st,stk->sk", use, x) / np.maximum(total, 1e-300)[:, None]
+        x = (x - centre[:, None]) * np.sqrt(use)[:, :, None]
+        cross = np.swapaxes(x, 1, 2) @ ((left - mean[:, None]) * np.sqrt(use))[:, :, None]
+        season = _solved(np.swapaxes(x, 1, 2) @ x, cross, total, yearly[tile.index][:, None] & (np.arange(3) > 0))
+        season[:, 0] = mean - (centre[:, 1:] * season[:, 1:]).sum(axis=1)
+        out[tile.index] = season * (rows / free)[:, None]
+    return out

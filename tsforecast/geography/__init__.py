@@ -1,0 +1,26 @@
+"""Places on the globe: checked coordinates, neighbours, clusters, twins, and the panel as a field of values."""
+
+from tsforecast.geography.clusters import Clusters, clusters
+from tsforecast.geography.field import Field, field, filled, persistence
+from tsforecast.geography.neighbours import Neighbours, locations, nearest, nearest_to
+from tsforecast.geography.places import Places, places_of
+from tsforecast.geography.sphere import EARTH_KM, distance, kilometres, unit_vectors
+
+__all__ = [
+    "EARTH_KM",
+    "Clusters",
+    "Field",
+    "Neighbours",
+    "Places",
+    "clusters",
+    "distance",
+    "field",
+    "filled",
+    "kilometres",
+    "locations",
+    "nearest",
+    "nearest_to",
+    "persistence",
+    "places_of",
+    "unit_vectors",
+]

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from tsforecast import frames
 from tsforecast.errors import ConfigError
+from tsforecast.geography import Places
 from tsforecast.normals.blocks import Blocks
+from tsforecast.normals.lent import borrowed
 from tsforecast.normals.own import own, spread
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import State
@@ -22,27 +24,26 @@ NOISE = 1e-9
 """Share of a series' size below which its spread is rounding."""
 
 
-def fit(panel: Panel, base: Literal["auto", "none"] = "auto", places: Any = None) -> State:
+def fit(panel: Panel, base: Literal["auto", "none"] = "auto", places: Places | None = None) -> State:
     """Normals from the rows of the spans alone: arrays with one row a span, and what their columns are.
 
     A level; below months three waves of the year, for months and quarters their means over at most 30 years; a linear
     trend; hours of the day below days; weekdays of days where the series asks for them. `base="none"`, integer steps
-    and years: the level alone. NaN for a series without an observed row. ConfigError for another base.
+    and years: the level alone. With `places`, what is near lends its shape to series of short history. NaN for a
+    series without an observed row. ConfigError for another base.
     """
     if base not in ("auto", "none"):
         raise ConfigError(f'base must be "auto" (a seasonal normal) or "none" (the mean), got {base!r}')
     blocks = Blocks.of(panel.freq, base == "auto" and panel.grid.dtype.kind == "M", panel.tz)
     alone = own(panel, blocks)
-    variance = spread(panel, blocks, alone.coef, alone.told)
-    return {**_plain(blocks), "coef": alone.coef, "spread": _steadied(variance, alone.coef[:, 0])}
-
-
-def _plain(blocks: Blocks) -> State:
-    return {"blocks": list(blocks.names), "days": blocks.days, "tz": blocks.tz}
-
-
-def _blocks(state: State) -> Blocks:
-    return Blocks(tuple(state["blocks"]), state["days"], state["tz"])
+    if places is None:
+        coef, variance = alone.coef, spread(panel, blocks, alone.coef, alone.told)
+    else:
+        coef, variance = borrowed(panel, blocks, alone, places)
+    return {
+        "blocks": list(blocks.names), "days": blocks.days, "tz": blocks.tz,
+        "coef": coef, "since": alone.since, "spread": _steadied(variance, coef[:, 0]),
+    }  # fmt: skip
 
 
 def _steadied(variance: Float, level: Float) -> Float:
@@ -83,18 +84,18 @@ def _valued(state: State, owner: Int, stamps: NDArray[Any], where: Int) -> tuple
 
     Summed column by column: a value has the same bits whatever else is asked for.
     """
-    blocks = _blocks(state)
-    normal = _summed(state["coef"], owner, blocks.columns(stamps), where)
-    variance = _summed(state["spread"], owner, blocks.phase(stamps), where)
-    low = FLOOR**2 * state["spread"][owner, 0]
-    return normal, np.sqrt(np.maximum(variance, low))
-
-
-def _summed(coef: Float, owner: Int, columns: Float, where: Int) -> Float:
-    total = np.zeros(where.shape)
-    for j in range(coef.shape[1]):
-        total += coef[:, j][owner] * columns[:, j][where]
-    return total
+    blocks = Blocks(tuple(state["blocks"]), state["days"], state["tz"])
+    columns, phase = blocks.columns(stamps), blocks.phase(stamps)
+    normal, variance = np.zeros((2, *where.shape))
+    for j in range(columns.shape[1]):
+        values = columns[:, j][where]
+        if j == blocks.place("trend").start:
+            # What a trend was before the rows that told of it is not known: it begins there.
+            values = np.maximum(values, state["since"][owner])
+        normal += state["coef"][:, j][owner] * values
+    for j in range(phase.shape[1]):
+        variance += state["spread"][:, j][owner] * phase[:, j][where]
+    return normal, np.sqrt(np.maximum(variance, FLOOR**2 * state["spread"][owner, 0]))
 
 
 def _apart(panel: Panel) -> Panel:

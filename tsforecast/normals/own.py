@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,17 +11,19 @@ from tsforecast.normals.blocks import Blocks
 from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.windows import Tile, pivots_and_solution, tiles
 
-__all__ = ["Own", "own", "spread"]
+__all__ = ["Own", "level", "own", "spread"]
 
 RIDGE = 1e-8
 """Share of the rows added to each diagonal: indicators come out with mean zero, and places never seen as the level."""
 LONGEST = 30
 """Years of monthly rows, counted from the last, that enter a normal."""
+YEAR_SEEN = 0.9
+"""Share of a year's rows that must be observed for it to count."""
 
 
 class Own(NamedTuple):
     """What each series tells by itself: coefficients (n, k), level first; means of the columns (n, k) and of y (n,);
-    years of observed rows (n,); columns (n, k) that its rows can tell of.
+    years of observed rows (n,); columns (n, k) that its rows can tell of; trend column (n,) of its first row.
     """
 
     coef: Float
@@ -28,6 +31,7 @@ class Own(NamedTuple):
     mean: Float
     years: Float
     told: Bool
+    since: Float
 
 
 def own(panel: Panel, blocks: Blocks) -> Own:
@@ -37,27 +41,39 @@ def own(panel: Panel, blocks: Blocks) -> Own:
     word of the Bayesian information criterion, a trend three years, eight of months.
     """
     n, k = len(panel), blocks.width
-    out = Own(np.full((n, k), np.nan), np.zeros((n, k)), np.zeros(n), np.zeros(n), np.zeros((n, k), bool))
+    out = Own(
+        np.full((n, k), np.nan), np.zeros((n, k)), np.zeros(n), np.zeros(n), np.zeros((n, k), bool), np.zeros(n)
+    )  # fmt: skip
     table, month = blocks.columns(panel.grid), blocks.months(panel.grid)
-    for tile in tiles(recent(panel, blocks)):
+    for tile in _tiles(panel, blocks):
         at, y, use = _gathered(panel, tile)
         count = np.count_nonzero(use, axis=1)
         told = _told(blocks, count, _months_seen(month[at], use))
         x = table[at]
+        since = np.where(use > 0, x[:, :, -1], np.inf).min(axis=1)
         total = np.maximum(use.sum(axis=1), 1e-300)
         columns = np.einsum("st,stk->sk", use, x) / total[:, None]
         mean = (use * y).sum(axis=1) / total
-        shape, told = _shape(x - columns[:, None], y - mean[:, None], use, blocks, told)
-        shape[:, 0] = mean - (columns[:, 1:] * shape[:, 1:]).sum(axis=1)
+        x -= columns[:, None]
+        shape, told = _shape(x, y - mean[:, None], use, blocks, told)
+        shape[:, 0] = level(mean, columns, shape)
         shape[count == 0] = np.nan
-        for whole, part in zip(out, (shape, columns, mean, count / blocks.rows_a_year, told), strict=True):
+        for whole, part in zip(out, (shape, columns, mean, count / blocks.rows_a_year, told, since), strict=True):
             whole[tile.index] = part
     return out
 
 
-def recent(panel: Panel, blocks: Blocks) -> Panel:
-    """The rows that enter a normal: of months those of the last 30 years alone."""
-    return panel.tail(round(LONGEST * blocks.rows_a_year)) if "months" in blocks.names else panel
+def level(mean: Float, columns: Float, coef: Float) -> Float:
+    """Level (n,) at which normals of the given shape have the mean of y over the observed rows."""
+    of_shape: Float = (columns[:, 1:] * coef[:, 1:]).sum(axis=1)
+    return mean - of_shape
+
+
+def _tiles(panel: Panel, blocks: Blocks) -> Iterator[Tile]:
+    """The rows that enter a normal, in tiles: of months those of the last 30 years alone."""
+    if "months" in blocks.names:
+        panel = panel.tail(round(LONGEST * blocks.rows_a_year))
+    return tiles(panel) if len(panel.y) else iter(())
 
 
 def _gathered(panel: Panel, tile: Tile) -> tuple[Int, Float, Float]:
@@ -81,11 +97,11 @@ def _told(blocks: Blocks, count: Int, months: Int) -> Bool:
     """Columns (s, k) that `count` (s,) rows in `months` (s,) calendar months can tell of."""
     years = count / blocks.rows_a_year
     enough = {
-        "waves": (years >= 1) & (months == 12),
-        "months": years >= 1,
+        "waves": (years >= YEAR_SEEN) & (months == 12),
+        "months": years >= YEAR_SEEN,
         "hours": count * blocks.days >= 3,
         "weekdays": count * blocks.days >= 21,
-        "trend": years >= (8 if "months" in blocks.names else 3),
+        "trend": years >= (8 if "months" in blocks.names else 3) - 1 + YEAR_SEEN,
     }
     told = np.zeros((len(count), blocks.width), dtype=bool)
     for name in blocks.names[1:]:
@@ -95,13 +111,14 @@ def _told(blocks: Blocks, count: Int, months: Int) -> Bool:
 
 def _shape(x: Float, y: Float, use: Float, blocks: Blocks, told: Bool) -> tuple[Float, Bool]:
     """Least-squares coefficients (s, k) of centred columns x (s, T, k) for centred y (s, T), the level's left at 0, and
-    the columns that stayed: weekdays go where the Bayesian information criterion does not ask for them.
+    the columns that stayed: weekdays go where the Bayesian information criterion does not ask for them. Overwrites x.
     """
     root = np.sqrt(use)
-    x = x * root[:, :, None]
+    x *= root[:, :, None]
     y = y * root
     gram = np.swapaxes(x, 1, 2) @ x
     cross = np.swapaxes(x, 1, 2) @ y[:, :, None]
+    told = told & (np.einsum("skk->sk", gram) > 0)
     total = use.sum(axis=1)
     coef = _solved(gram, cross, total, told)
     week = blocks.place("weekdays")
@@ -115,7 +132,7 @@ def _shape(x: Float, y: Float, use: Float, blocks: Blocks, told: Bool) -> tuple[
         np.maximum(power - (c * cross[:, :, 0]).sum(axis=1), 1e-12 * power + 1e-300) for c in (coef, plain)
     )
     rows = np.count_nonzero(use, axis=1)
-    days = np.count_nonzero(np.einsum("skk->sk", gram)[:, week] > 0, axis=1)
+    days = np.count_nonzero(told[:, week], axis=1)
     asked = rows * np.log(without / with_) > (days - 1) * np.log(np.maximum(rows, 2))
     return np.where(asked[:, None], coef, plain), np.where(asked[:, None], told, bare)
 
@@ -137,7 +154,7 @@ def spread(panel: Panel, blocks: Blocks, coef: Float, told: Bool) -> Float:
     out = np.zeros((len(panel), 3))
     table, phase = blocks.columns(panel.grid), blocks.phase(panel.grid)
     yearly: Bool = np.any(told[:, blocks.year], axis=1)
-    for tile in tiles(recent(panel, blocks)):
+    for tile in _tiles(panel, blocks):
         at, y, use = _gathered(panel, tile)
         mine = coef[tile.index]
         left = np.where(use > 0, y - (table[at] @ mine[:, :, None])[:, :, 0], 0.0) ** 2

@@ -16,26 +16,33 @@ LONG = 5.0
 LENDERS = 10
 REACH = 2000.0
 """Kilometres within which shapes are alike enough to be lent."""
-HALF = 3.0
-"""Years of rows at which a station's own shape counts as much as that of its neighbours."""
+WORTH = 6.0
+"""Years of a station's own rows that the shape of neighbours next door is worth; measured, with FADES, on city
+temperatures (days, months) and on Colorado's stations: better than own rows alone and than any worth that is the same
+at all distances."""
+FADES = 250.0
+"""Kilometres in which that worth falls to 1 / e: at 170 km it is 3 years."""
 NEAREST = 1.0  # kilometres below which nearer counts no more
 
 
 def borrowed(panel: Panel, blocks: Blocks, alone: Own, places: Places) -> tuple[Float, Float]:
     """Coefficients (n, k) and variance coefficients (n, 3), those of short histories shrunk to their neighbours'.
 
-    The own share is s / (s + 3) with s years of rows, 0 for what the rows cannot tell; the rest is the
-    inverse-distance mean over the nearest 10 stations of at least 5 years within 2,000 km.
+    The neighbours' shape is the inverse-distance mean over the nearest 10 stations of at least 5 years within
+    2,000 km; the own share is s / (s + w), s years of rows and w what that shape is worth at the neighbours' harmonic
+    mean distance, or 0 for what the rows cannot tell.
     """
     lenders = np.flatnonzero((alone.years >= LONG) & places.known)
     short = np.flatnonzero((alone.years < LONG) & (alone.years > 0) & places.known)
     found = nearest_to(places.take(lenders), places.take(short), LENDERS)
     near = found.km <= REACH
-    weight = np.where(near, 1.0 / np.maximum(found.km, NEAREST), 0.0)
     helped = near.any(axis=1)
-    short, weight = short[helped], weight[helped] / weight[helped].sum(axis=1, keepdims=True)
+    short, near, km = short[helped], near[helped], found.km[helped]
     index = lenders[found.index[helped]] if len(lenders) else found.index[helped]
-    own_share = (alone.years / (alone.years + HALF))[short, None]
+    close = np.where(near, 1.0 / np.maximum(km, NEAREST), 0.0)
+    weight = close / close.sum(axis=1, keepdims=True)
+    worth = WORTH * np.exp(-near.sum(axis=1) / close.sum(axis=1) / FADES)
+    own_share = (alone.years[short] / (alone.years[short] + worth))[:, None]
 
     coef, told = alone.coef.copy(), alone.told[short]
     theirs = _mean(alone.coef, index, weight)
@@ -52,7 +59,7 @@ def _mean(values: Float, index: Int, weight: Float) -> Float:
     # One lender after the other, nearest first: no sum depends on how many series are asked for.
     total = np.zeros((len(index), values.shape[1]))
     for j in range(index.shape[1]):
-        total += np.where(weight[:, j] > 0, weight[:, j], 0.0)[:, None] * values[index[:, j]]
+        total += weight[:, j, None] * values[index[:, j]]
     return total
 
 

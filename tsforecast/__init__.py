@@ -11,6 +11,7 @@ _NAMES = {
     "AR": "models.ar",
     "ArtifactError": "errors",
     "Backtest": "evaluation",
+    "Blend": "compose.blend",
     "CNN": "models.neural",
     "Climatology": "models.naive",
     "ConfigError": "errors",

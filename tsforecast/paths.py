@@ -14,7 +14,7 @@ from tsforecast.panel import Float, Panel
 from tsforecast.rolling import Member
 from tsforecast.windows import generators
 
-__all__ = ["draw", "fitted", "totals"]
+__all__ = ["draw", "fitted", "one_step", "totals"]
 
 PATHS = 1000
 SPANS = 200_000
@@ -83,8 +83,7 @@ def fitted(model: Member, panel: Panel) -> Any:
 
     A family whose values need no rows before them gives those of all rows.
     """
-    value = model._inside(model.state_["fit"], panel)
-    value = np.clip(_one_step(model, panel) if value is None else value, *_bounds(model))
+    value = one_step(model, panel)
     rows = panel.rows
     owner = panel.owner
     columns = {
@@ -95,8 +94,14 @@ def fitted(model: Member, panel: Panel) -> Any:
     return frames.rows_table(panel, owner, panel.grid[panel.position(rows, owner)], columns)
 
 
-def _one_step(model: Member, panel: Panel) -> Float:
-    """Values (N,) of each row from the rows before it; NaN where there is none."""
+def one_step(model: Member, panel: Panel) -> Float:
+    """Values (N,) of each row under the fitted parameters; NaN where there is none."""
+    value = model._inside(model.state_["fit"], panel)
+    return np.clip(_from_before(model, panel) if value is None else value, *_bounds(model))
+
+
+def _from_before(model: Member, panel: Panel) -> Float:
+    """Values (N,) of each row from the rows before it."""
     value = np.full(len(panel.y), np.nan)
     longest = int(panel.lengths.max(initial=0))
     known = panel.columns[:, panel.n_past :]

@@ -167,6 +167,12 @@ class Forecaster(Parameters):
             state["errors"] = errors.swapaxes(0, 1).reshape(-1, *errors.shape[2:])
         return state
 
+    def learn_spans(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
+        """As `learn_windows`, each span learned as a series of its own: for families whose errors come with the fit."""
+        many = panel.cut(cutoffs)
+        learned = self.learn(many.replace(series=np.arange(len(many), dtype=np.int64)), h, calibrate)
+        return learned | {"windows": len(cutoffs)}
+
     def _thin(self, panel: Panel) -> Bool:
         thin: Bool = panel.observed < self._rows_needed(panel)
         return thin

@@ -353,9 +353,7 @@ class Network(Forecaster):
 
     def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
         """Fitted state of the spans that end at cutoffs (w, n), window-major."""
-        many = panel.cut(cutoffs)
-        learned = self.learn(many.replace(series=np.arange(len(many), dtype=np.int64)), h, calibrate)
-        return learned | {"windows": len(cutoffs)}
+        return self.learn_spans(panel, cutoffs, h, calibrate)
 
     def _greeted(self, state: State, panel: Panel) -> State:
         """The state of series never seen: a net of their own, or units of their own under the shared weights."""

@@ -1,7 +1,7 @@
 """Places on the globe: checked coordinates, neighbours, clusters, twins, and the panel as a field of values."""
 
-from tsforecast.geography.clusters import Clusters, clusters
-from tsforecast.geography.field import Field, field, filled, persistence
+from tsforecast.geography.fields import Field, field, filled, persistence
+from tsforecast.geography.kmeans import Clusters, clusters
 from tsforecast.geography.neighbours import Neighbours, locations, nearest, nearest_to
 from tsforecast.geography.places import Places, places_of
 from tsforecast.geography.sphere import EARTH_KM, distance, kilometres, unit_vectors

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tsforecast.errors import whole
-from tsforecast.geography.field import Field
+from tsforecast.geography.fields import Field
 from tsforecast.geography.places import Places
 from tsforecast.geography.sphere import chords, kilometres
 from tsforecast.panel import Bool, Float, Int

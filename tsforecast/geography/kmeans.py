@@ -14,6 +14,7 @@ __all__ = ["Clusters", "clusters"]
 
 STARTS = 10
 ROUNDS = 100
+DECIMALS = 12
 WORK = 20_000_000  # places x centres up to which centres are spread by k-means++; beyond, they are drawn
 
 
@@ -43,7 +44,7 @@ def clusters(places: Places, k: int, seed: int = 0) -> Clusters:
     order = np.argsort(places.rank)
     order = order[places.known[order]]
     label = np.full(len(places), -1, dtype=np.int64)
-    points = places.vectors[order]
+    points = np.round(places.vectors[order], DECIMALS)  # all longitudes of a pole are one point
     distinct = np.unique(points, axis=0)
     if not len(distinct):
         return Clusters(label, np.empty((0, 3)))
@@ -99,8 +100,8 @@ def _means(points: Float, label: Int, k: int) -> Float:
     count = np.bincount(label, minlength=k)
     total = np.stack([np.bincount(label, weights=points[:, axis], minlength=k) for axis in range(3)], axis=1)
     centres: Float = total / np.maximum(count, 1)[:, None]
-    empty = np.flatnonzero(count == 0)
-    if len(empty):
-        away = ((points - centres[label]) ** 2).sum(axis=1)
-        centres[empty] = points[np.argsort(-away, kind="stable")[: len(empty)]]
+    away = ((points - centres[label]) ** 2).sum(axis=1) if (count == 0).any() else np.empty(0)
+    for empty in np.flatnonzero(count == 0):
+        centres[empty] = points[np.argmax(away)]
+        away = np.minimum(away, ((points - centres[empty]) ** 2).sum(axis=1))
     return centres

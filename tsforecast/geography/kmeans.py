@@ -38,7 +38,7 @@ def clusters(places: Places, k: int, seed: int = 0) -> Clusters:
     """At most k clusters of the known places, by k-means on their unit vectors: the best of 10 starts.
 
     As many clusters as distinct points where k is more. The order of the places changes nothing.
-    Lloyd (1982), IEEE Trans. Inf. Theory 28; Arthur & Vassilvitskii (2007), k-means++.
+    Lloyd (1982), IEEE Trans. Inf. Theory 28; Arthur & Vassilvitskii (2007), k-means++, in its greedy form.
     """
     whole("k", k, 1)
     order = np.argsort(places.rank)
@@ -69,18 +69,20 @@ def _assigned(points: Float, centres: Float) -> Int:
 
 
 def _seeds(points: Float, distinct: Float, k: int, rng: np.random.Generator) -> Float:
-    """Distinct points (k, 3) to start from: each drawn by its squared distance from those before (k-means++)."""
+    """Distinct points (k, 3) to start from: each the best of a few drawn by squared distance from those before."""
     if len(points) * k > WORK:
         return distinct[np.sort(rng.choice(len(distinct), size=k, replace=False))]
-    chosen = np.empty((k, 3))
-    apart = np.full(len(points), 1.0)
+    trials = 2 + int(np.log(k))
+    chosen = np.empty(k, dtype=np.int64)
+    apart = np.full(len(points), 4.0)  # no squared chord is longer
     for i in range(k):
         chance = np.cumsum(apart)
-        pick = np.searchsorted(chance, rng.random() * chance[-1], side="right")
-        chosen[i] = points[min(int(pick), len(points) - 1)]
-        away = ((points - chosen[i]) ** 2).sum(axis=1)
-        apart = away if i == 0 else np.minimum(apart, away)
-    return chosen
+        drawn = np.searchsorted(chance, rng.random(trials) * chance[-1], side="right")
+        drawn = np.minimum(drawn, len(points) - 1)
+        away = np.minimum(apart, sum((axis - axis[drawn, None]) ** 2 for axis in points.T))
+        best = np.argmin(away.sum(axis=1))
+        chosen[i], apart = drawn[best], away[best]
+    return points[chosen]
 
 
 def _lloyd(points: Float, centres: Float) -> tuple[float, Float]:

@@ -71,10 +71,8 @@ def places_of(static: Mapping[str, NDArray[Any]], ids: NDArray[Any], name: str, 
     """
     _check_columns(static, name)
     findings: list[Finding] = []
-    lat = _numbers(static["lat"], ids, "lat", findings)
-    lon = _numbers(static["lon"], ids, "lon", findings)
-    nowhere = np.full(len(ids), np.nan)
-    elevation = _numbers(static["elevation"], ids, "elevation", findings) if "elevation" in static else nowhere
+    columns = {"elevation": np.full(len(ids), np.nan), **static}
+    lat, lon, elevation = (_numbers(c, np.asarray(columns[c]), ids, findings) for c in ("lat", "lon", "elevation"))
     findings += _impossible(ids, lat, lon, elevation)
     if findings:
         raise DataError(f"{name}: the static table holds coordinates that cannot be", findings)
@@ -94,7 +92,8 @@ def _check_columns(static: Mapping[str, NDArray[Any]], name: str) -> None:
         near = [c for c in static if c.strip().lower() in (column, *_SPELLINGS[column])]
         near = near or get_close_matches(column, [c for c in static if c not in ("lat", "lon")], n=1, cutoff=0.75)
         hints += [f"rename {near[0]!r} to {column!r}"] if near else []
-    there = f"its columns: {listed(static, 20)}" if static else "no static table was given"
+    # The door leaves out columns that mix numbers and text, so one bad cell can look like a column that is not there.
+    there = f"columns of one kind: {listed(static, 20)}" if static else "no static table was given"
     raise ConfigError(
         f"{name} needs the places of its series, but static column {' and '.join(map(repr, lacking))} "
         f"{'are' if len(lacking) > 1 else 'is'} missing ({there})"
@@ -103,21 +102,21 @@ def _check_columns(static: Mapping[str, NDArray[Any]], name: str) -> None:
     )
 
 
-def _numbers(values: Any, ids: NDArray[Any], column: str, findings: list[Finding]) -> Float:
+def _numbers(column: str, given: NDArray[Any], ids: NDArray[Any], findings: list[Finding]) -> Float:
     """A static column as floats (n,), NaN where missing; text and booleans are findings."""
-    given = np.asarray(values)
     if given.dtype.kind in "iuf":
         return np.ascontiguousarray(given, dtype=np.float64)
     out = np.full(len(given), np.nan)
     wrong = []
-    for i, value in enumerate(given.tolist()):
+    values = given.tolist()
+    for i, value in enumerate(values):
         if isinstance(value, Real) and not isinstance(value, bool):
             out[i] = float(value)
         elif value is not None:
             wrong.append(i)
     if wrong:
         fix = f"Convert the column to numbers, as in places[{column!r}].astype(float)"
-        findings.append(_finding("no number", ids[wrong], [repr(given[i]) for i in wrong], column, "a number", fix))
+        findings.append(_finding("no number", ids[wrong], [repr(values[i]) for i in wrong], column, "a number", fix))
     return out
 
 

@@ -39,10 +39,12 @@ class Plan(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """Forecasts of m members at w origins, oldest first: point (m, w, n, h) and actual (w, n, h), NaN where not known;
-    `step` (n,) rows lie between origins, and those of the series `enough` (n,) tell enough to go by.
+    """Forecasts of m members at w origins, oldest first, at grid positions cutoffs (w, n): point (m, w, n, h) and
+    actual (w, n, h), NaN where not known; `step` (n,) rows lie between origins, and those of the series `enough` (n,)
+    tell enough to go by.
     """
 
+    cutoffs: Int
     point: Float
     actual: Float
     step: Int
@@ -60,7 +62,7 @@ class Validation(NamedTuple):
         known = (ago >= h) & np.isfinite(self.actual).any(axis=2)
         actual = np.where(known[..., None], self.actual, np.nan)
         counts = known.sum(axis=0)
-        return Validation(self.point, actual, self.step, self.enough & (counts >= FEW))
+        return Validation(self.cutoffs, self.point, actual, self.step, self.enough & (counts >= FEW))
 
 
 def origins_of(panel: Panel, h: int, plan: Plan, need: int) -> tuple[Int, Int]:
@@ -100,7 +102,7 @@ def validated(team: Sequence[Forecaster], panel: Panel, h: int, plan: Plan, roll
     cutoffs, step = origins_of(panel, h, plan, need)
     n = len(panel)
     if not len(cutoffs):
-        return Validation(np.empty((len(team), 0, n, h)), np.empty((0, n, h)), step, np.zeros(n, bool))
+        return Validation(cutoffs, np.empty((len(team), 0, n, h)), np.empty((0, n, h)), step, np.zeros(n, bool))
     done = [
         roll.on(part, h)(member, cutoffs, design=part, refit=False) for member, part in zip(team, shares, strict=True)
     ]
@@ -109,7 +111,7 @@ def validated(team: Sequence[Forecaster], panel: Panel, h: int, plan: Plan, roll
     counts = np.isfinite(actual).any(axis=2).sum(axis=0)
     enough = (counts >= FEW) & (counts * step >= plan.least)
     return Validation(
-        np.stack([one.point for one in done]), actual, step, enough if plan.alone else np.full(n, enough.any())
+        cutoffs, np.stack([one.point for one in done]), actual, step, enough if plan.alone else np.full(n, enough.any())
     )
 
 

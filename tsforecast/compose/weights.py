@@ -73,7 +73,8 @@ def _on_simplex(q: Float, c: Float, start: Float) -> Float:
         with np.errstate(divide="ignore", invalid="ignore"):
             reach = np.where(away, w / (w - aim), np.inf)
         share = np.minimum(reach.min(axis=1), 1.0)
-        w = np.where(free, w + share[:, None] * (aim - w), 0.0)
+        # Where nothing stood in the way it is the aim to the bit: rounds that others still need move nothing.
+        w = np.where(free, np.where(share[:, None] < 1, w + share[:, None] * (aim - w), aim), 0.0)
         blocked = away & (reach <= share[:, None])
         free &= ~blocked
         w[blocked] = 0.0

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tsforecast.errors import ConfigError, DataError, Finding, listed
 from tsforecast.jobs.derive import derived
-from tsforecast.jobs.models import models_of
+from tsforecast.jobs.models import models_of, past_of
 from tsforecast.jobs.schema import Job, JoinKeys
 from tsforecast.jobs.sources import Source, need, read
 from tsforecast.panel import Names
@@ -74,7 +74,7 @@ def _mask(location: str, base: Path, id_: str | None) -> pd.DataFrame:
 def _columns(job: Job) -> tuple[list[str], list[str]]:
     """Columns beside id, time and target: those kept on request or known up to now, and those known for the future."""
     models = models_of(job)
-    past = [*job.data.columns, *job.data.past, *(name for model in models for name in model.past)]
+    past = [*job.data.columns, *job.data.past, *(name for model in models for name in past_of(model))]
     return past, [*job.data.known, *(name for model in models for name in model.known_columns)]
 
 

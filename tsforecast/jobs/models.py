@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from tsforecast import registry
 from tsforecast.errors import ConfigError, TsforecastError
 from tsforecast.findings import POLICIES
 from tsforecast.forecaster import Forecaster
+from tsforecast.jobs.keys import nearest
 from tsforecast.jobs.schema import Job, ModelKeys
 
-__all__ = ["blamed", "make", "models_of", "policies_of"]
+__all__ = ["blamed", "make", "models_of", "past_of", "policies_of"]
 
 _TERMS = {
     "regressors": ("Regressor", '{ name = "promo" }'),
     "seasonalities": ("Seasonality", '{ name = "monthly", period = 30.5, fourier_order = 5 }'),
 }
+_MADE_OF = ("members", "model")  # parameters that hold forecasters
 DEFAULTS = {"AR": ModelKeys(type="AR"), "SeasonalNaive": ModelKeys(type="SeasonalNaive")}
 
 
@@ -44,28 +47,76 @@ def blamed(alias: str) -> Iterator[None]:
 
 def make(alias: str, keys: ModelKeys, job: Job) -> Forecaster:
     """A forecaster from its keys; columns, failures and seed come from the job unless the model has its own."""
-    kind = registry.find(keys.type)
-    shared: dict[str, Any] = {"alias": alias, "on_error": job.on_error, "seed": job.run.seed}
+    shared: dict[str, Any] = {"alias": alias, "on_error": job.on_error}
     if job.on_error == "fallback" and keys.type != job.fallback:
         shared["fallback"] = registry.build(job.fallback, {})
-    own = {name: _parameter(name, value) for name, value in keys.parameters.items()}
-    made: Forecaster = registry.build(keys.type, shared | own)
-    if not getattr(kind, "uses_columns", True):
+    return _made(keys, job, shared, (alias,))
+
+
+def past_of(model: Forecaster) -> Iterator[str]:
+    """Columns known up to the origin that a model uses, or any of the models that it is made of."""
+    yield from model.past
+    for name in _MADE_OF:
+        held = getattr(model, name, ())
+        for member in held if isinstance(held, Sequence) else (held,):
+            if isinstance(member, Forecaster):
+                yield from past_of(member)
+
+
+def _made(keys: ModelKeys, job: Job, shared: Mapping[str, Any], above: tuple[str, ...]) -> Forecaster:
+    """A forecaster from its keys; `above` names the tables that it is part of, outermost first."""
+    kind = registry.find(keys.type)
+    member = partial(_member, job=job, kind=kind, above=above)
+    own = {name: _parameter(name, value, member) for name, value in keys.parameters.items()}
+    made: Forecaster = registry.build(keys.type, {**shared, "seed": job.run.seed, **own})
+    # What is made of forecasters leaves the columns to these.
+    if not made.uses_columns or any(hasattr(made, name) for name in _MADE_OF):
         return made
     # A column that the model names as a term of its own is no plain known column of it as well.
     known = tuple(name for name in job.data.known if name not in made.known_columns)
     return made.copy(**({"past": tuple(job.data.past), "known": known} | own))
 
 
-def _parameter(name: str, value: Any) -> Any:
+def _member(value: Any, *, job: Job, kind: type, above: tuple[str, ...]) -> Any:
+    """A member of a `kind`: from the name of another table of the job, of a type, or from a table within."""
+    if isinstance(value, Mapping):
+        if not isinstance(value.get("type"), str):
+            raise ConfigError(f'a table here needs a type, as in {{ type = "AR", lags = 7 }}, got {dict(value)!r}')
+        name, keys, shared = value.get("alias", value["type"]), ModelKeys(**value), {}
+        if not isinstance(name, str):
+            raise ConfigError(f"alias must be text, got {name!r}")
+    elif not isinstance(value, str):
+        return value  # no member at all, which the model itself says
+    elif value in above:
+        raise ConfigError(f"{', which is made of '.join(map(repr, (*above, value)))}: none can hold itself")
+    elif value in job.models:
+        name, keys, shared, above = value, job.models[value], {"alias": value}, (*above, value)
+    elif value in registry.FORECASTERS:
+        name, keys, shared = value, ModelKeys(type=value), {}
+    elif any(isinstance(word, str) for word in getattr(kind, "members", ())):
+        return value  # a word of that kind's own
+    else:
+        others = [name for name in (*job.models, *registry.FORECASTERS) if name not in above]
+        raise ConfigError(f"no model {value!r} in this job, nor a type of that name{nearest(value, others)}")
     try:
-        return _value(name, value)
+        made = _made(keys, job, shared, above)
+        made._validate(job.horizon)
+    except ConfigError as cause:
+        raise ConfigError(f"{name}: {cause}") from cause
+    return made
+
+
+def _parameter(name: str, value: Any, member: Callable[[Any], Any]) -> Any:
+    try:
+        return _value(name, value, member)
     except ConfigError as cause:
         raise ConfigError(f"{name!r}: {cause}") from cause
 
 
-def _value(name: str, value: Any) -> Any:
+def _value(name: str, value: Any, member: Callable[[Any], Any]) -> Any:
     """A TOML value as the parameter it stands for: tables are recipes, a fallback is a model's name."""
+    if name in _MADE_OF:
+        return tuple(map(member, value)) if isinstance(value, list) else member(value)
     if name in ("past", "known") and isinstance(value, str):
         return (value,)
     if name == "intervals" and isinstance(value, Mapping):

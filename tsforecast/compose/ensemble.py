@@ -254,6 +254,7 @@ class Ensemble(Forecaster):
         if self.needs == "series":
             return super()._greeted(state, panel)
         new = self._each(state, lambda j, member, fit: member._greeted(fit, share(panel, j)))
+        new["fit"] = new["fit"] | {"settled": self._newcomers(state["fit"]["settled"], panel)}
         new["thin"] = self._thin(panel)
         if "errors" in state:
             new["errors"] = np.full((len(panel), *state["errors"].shape[1:]), np.nan)
@@ -272,6 +273,10 @@ class Ensemble(Forecaster):
         fresh = {key: new[key] for key in rest}
         together: State = growth.joined(rest, fresh, n_old, len(panel) - n_old)
         return joined | together
+
+    def _newcomers(self, settled: State, panel: Panel) -> State:
+        """What is settled for series never seen, that no error tells of."""
+        return settled
 
     def _joined(self, old: State, new: State) -> State:
         """What was settled for old and new series."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from tsforecast import growth, paths
+from tsforecast import failures, growth, paths
 from tsforecast.compose.columns import Almanacs, known_of, share, side_by_side
 from tsforecast.compose.judging import bands_of, judged, validation_table
 from tsforecast.compose.validation import FEW, Plan, Validation, honest, validated
@@ -86,7 +86,8 @@ class Ensemble(Forecaster):
     @property
     def members_(self) -> dict[str, Forecaster]:
         """The fitted members by name, each a forecaster of its own."""
-        return self._fitted_members(self.state_["fit"], self._ready())
+        panel = self._ready()
+        return self._fitted_members(self.state_["fit"], panel)
 
     def _fitted_members(self, fit: State, panel: Panel) -> dict[str, Forecaster]:
         almanacs = getattr(self, "calendar_", self.almanac)
@@ -100,7 +101,7 @@ class Ensemble(Forecaster):
     @property
     def needs(self) -> Any:
         """What one fit must see together: what its members must, and all series where what is learned is shared."""
-        asked = {member.needs for member in self._made()} - {"series"}
+        asked = {member.needs for member in self._made() if isinstance(member, Forecaster)} - {"series"}
         if (self._learns and self._pools) or len(asked) > 1:
             return "panel"
         return asked.pop() if asked else "series"
@@ -190,7 +191,10 @@ class Ensemble(Forecaster):
     def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
         seen = self._validated(panel, h, roll) if self._learns else None
         fits = [roll.learned(member, share(panel, j), h) for j, member in enumerate(self._team)]
-        state = {"members": {str(j): fit for j, fit in enumerate(fits)}, "settled": self._settle(seen, panel)}
+        # What is out of a member's range is judged by all rows, also where later only the last of them are there.
+        extremes = failures.ranges(panel)
+        members = {str(j): fit | {"extremes": extremes} for j, fit in enumerate(fits)}
+        state = {"members": members, "settled": self._settle(seen, panel)}
         return state if seen is None else state | self._judged(seen, panel)
 
     def _validated(self, panel: Panel, h: int | None, roll: Roll) -> Validation:
@@ -247,14 +251,21 @@ class Ensemble(Forecaster):
         return None if None in kept else max(rows for rows in kept if rows is not None)
 
     def _completed(self, state: State, panel: Panel) -> State:
-        return self._each(state, lambda j, member, fit: member._completed(fit, share(panel, j)))
+        def complete(j: int, member: Forecaster, fit: State) -> State:
+            return member._completed(fit, share(panel, j)) | {"extremes": failures.ranges(panel, fit["extremes"])}
+
+        return self._each(state, complete)
 
     def _greeted(self, state: State, panel: Panel) -> State:
         """The state of series never seen: known to each member as it does, combined as the others are."""
         if self.needs == "series":
             return super()._greeted(state, panel)
-        new = self._each(state, lambda j, member, fit: member._greeted(fit, share(panel, j)))
-        new["fit"] = new["fit"] | {"settled": self._newcomers(state["fit"]["settled"], panel)}
+
+        def greet(j: int, member: Forecaster, fit: State) -> State:
+            member.h_ = self.h_
+            return member._greeted(fit, share(panel, j)) | {"extremes": failures.ranges(panel)}
+
+        new = self._each(state, greet)
         new["thin"] = self._thin(panel)
         if "errors" in state:
             new["errors"] = np.full((len(panel), *state["errors"].shape[1:]), np.nan)

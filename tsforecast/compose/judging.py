@@ -43,7 +43,7 @@ def judged(seen: Validation, own: Float, plain: Float, first: Sequence[int]) -> 
 
     Only origins count at which something had been learned, and only places that all of them reach.
     """
-    w, _, h = own.shape
+    w, n, h = own.shape
     late = folds(w)[1].start if len(folds(w)) > 1 else w
     every = np.concatenate([seen.errors, own[None], plain[None]])[:, late:]
     losses = np.where(np.isfinite(every).all(axis=0), every, np.nan) ** 2
@@ -51,7 +51,7 @@ def judged(seen: Validation, own: Float, plain: Float, first: Sequence[int]) -> 
     shape = (len(first), len(every))
     mse, statistic, pvalue = np.full(shape, np.nan), np.full(len(first), np.nan), np.full(len(first), np.nan)
     for b in range(len(first)):
-        part = losses[..., bands == b].reshape(len(every), w - late, -1)
+        part = losses[..., bands == b].reshape(len(every), w - late, n * int((bands == b).sum()))
         count = np.isfinite(part).sum(axis=2)
         if not count.any():
             continue

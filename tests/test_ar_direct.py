@@ -168,3 +168,15 @@ def test_coefficients_of_each_step_are_those_of_ols() -> None:
         assert mine["term"].tolist() == ["y.L1", "y.L3", "x.L1", "x.L3", "w"]
         np.testing.assert_allclose(mine["estimate"], ols.params[1:], rtol=1e-8)
         np.testing.assert_allclose(mine["std_error"], ols.bse[1:], rtol=1e-8)
+
+
+def test_no_logs_of_series_that_have_none() -> None:
+    """The few rows of an anomaly series that have logs fit anything: they must not win the choice of a transform."""
+    y, _ = lagged_series(2, 300, seed=7, level=0.0)
+    assert (y <= 0).mean() > 0.2
+    chosen = direct(3, transform="auto").fit(table(y), h=3).predict(3)["AR"]
+    plain = [
+        direct(3, transform=word).fit(table(y), h=3).predict(3)["AR"].tolist()
+        for word in (None, "diff", "seasonal-diff")
+    ]
+    assert chosen.tolist() in plain

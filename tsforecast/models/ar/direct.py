@@ -70,7 +70,10 @@ def tile_answers(panel: Panel, tile: Tile, candidate: Candidate, ridge: Ridge, h
         coef, const, variance, error, score = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
     else:
         coef, const, variance, error, score = _solve(z, candidate.lags, rows, rows.known, targets, ridge)
-    return Answers(rows, coef, const, variance, error, score[:, 0] + 2 * np.log(rows.scale[:, 0]) + 2 * rows.log_mean)
+    score = score[:, 0] + 2 * np.log(rows.scale[:, 0]) + 2 * rows.log_mean
+    if transform.log:
+        score[(tile.gather(panel.y) <= 0).any(axis=1)] = np.inf  # the rows that have logs are not the series
+    return Answers(rows, coef, const, variance, error, score)
 
 
 def _moved(x: Float, step: int) -> Float:

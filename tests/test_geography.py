@@ -96,6 +96,7 @@ def test_distance_of_places_close_together_is_exact() -> None:
     assert float(distance(50, 8, 50.00001, 8)) == pytest.approx(EARTH_KM * math.radians(0.00001), rel=1e-8)
     assert float(distance(90, 0, 90, 77)) == pytest.approx(0, abs=1e-9)
     assert distance([0, 0], [0, 0], [0, 90], [180, 0]) == pytest.approx([math.pi * EARTH_KM, math.pi * EARTH_KM / 2])
+    assert pytest.approx((2 * 6378.137 + 6356.7523) / 3, abs=1e-4) == EARTH_KM  # the axes of WGS 84
     assert kilometres(np.array([np.inf, 2.0 + 1e-15]))[0] == np.inf
 
 
@@ -299,7 +300,9 @@ def test_clusters_know_no_date_line_and_no_pole() -> None:
     assert got.label_of(made([(-10, 170), (50, 20), (np.nan, 3)])).tolist() == [0, 1, -1]
 
 
-def test_no_more_clusters_than_points() -> None:
+@pytest.mark.parametrize("work", [0, kmeans_module.WORK])
+def test_no_more_clusters_than_points(work, monkeypatch) -> None:
+    monkeypatch.setattr(kmeans_module, "WORK", work)
     places = made([(0, 0)] * 3 + [(5, 5)] * 3)
     for k in (2, 3, 50):
         got = clusters(places, k)
@@ -343,11 +346,11 @@ def ragged(gaps):
 
 
 @pytest.mark.parametrize("gaps", ["fill", "ignore"])
-@pytest.mark.parametrize("last", [None, 1, 3, 8, 99])
+@pytest.mark.parametrize("last", [None, 1, 3, 6, 99])
 def test_field_is_laid_out_by_position(gaps, last) -> None:
     panel = ragged(gaps)
     cuts = np.array([[1, 1, 1], [5, 4, 6], [20, 20, 20]])
-    for some in (panel, panel.upto(5), panel.cut(cuts), panel.take(np.array([2, 0]))):
+    for some in (panel, panel.upto(5), panel.cut(cuts), panel.take(np.array([2, 0])), panel.take(np.array([1]))):
         values = np.where(np.isin(np.arange(len(panel.y)), some.rows), panel.y, -1e9)  # other rows are poison
         got = field(some, values, last)
         expected, first = brute_field(some, values, last)
@@ -370,7 +373,7 @@ def test_persistence_is_the_correlation_of_neighbouring_rows() -> None:
     values = np.cumsum(rng.normal(size=(60, 8)), axis=0) + 1e6
     values[rng.random(values.shape) < 0.3] = np.nan
     values[:, 1] = 4.0  # constant
-    values[2:, 2] = np.nan  # one pair at most
+    values[:, 2] = [3.0, 1.0, 2.0, *[np.nan] * 57]  # two pairs
     values[::2, 3] = np.nan  # no pair
     values[:, 4] = np.where(np.arange(60) % 2, 1.0, -1.0)
     got = persistence(Field(values, 0))
@@ -388,6 +391,17 @@ def test_persistence_of_an_autoregression_is_its_coefficient() -> None:
 
     values = lfilter([1.0], [1.0, -0.7], np.random.default_rng(0).normal(size=(20_000, 3)), axis=0)
     assert persistence(Field(values, 0)) == pytest.approx([0.7] * 3, abs=0.02)
+
+
+@pytest.mark.parametrize("n", [2, 3, 64, 129])
+def test_the_order_of_series_changes_no_bit_of_a_field(n) -> None:
+    rng = np.random.default_rng(n)
+    values, order = rng.normal(size=(500, n)), rng.permutation(n)
+    values[rng.random(values.shape) < 0.1] = np.nan
+    one, two = persistence(Field(values, 0)), persistence(Field(values[:, order], 0))
+    assert two.tobytes() == one[order].tobytes()
+    again = filled(Field(values[:, order], 0), two)
+    assert again.tobytes() == filled(Field(values, 0), one)[:, order].tobytes()
 
 
 @given(st.integers(0, 12), st.integers(1, 5), st.integers(0, 10_000))

@@ -115,6 +115,7 @@ def test_what_cannot_be_is_refused_with_series_and_value(columns, series, column
     assert str(caught.value).startswith("KNN: ")
     assert (caught.value.series, caught.value.column, caught.value.code) == (series, column, "TSF-PLACE")
     assert caught.value.fix
+    assert len(caught.value.findings) == 1
     with pytest.raises(DataError):  # what cannot be is no matter of being quiet
         made(quiet=True, **columns)
 
@@ -138,6 +139,7 @@ def test_at_most_five_series_are_listed() -> None:
     [
         ({"lat": at(LAT, 1, np.nan)}, ["only one coordinate of suva: taken as places unknown"], [True, False, True]),
         ({"lat": at(LAT, 1, None)}, ["only one coordinate of suva: taken as places unknown"], [True, False, True]),
+        ({"lon": at(LON, 2, np.nan)}, ["only one coordinate of vila: taken as places unknown"], [True, True, False]),
         (
             {"lat": at(LAT, 1, np.nan), "lon": at(LON, 1, np.nan)},
             ["no coordinates of suva: places unknown"],
@@ -176,6 +178,8 @@ def test_spans_of_one_series_are_one_place() -> None:
     ids = np.array(["suva", "suva"], dtype=object)
     places = places_of({"lat": np.zeros(2), "lon": np.zeros(2)}, ids, "KNN")  # two origins of one series: no warning
     assert len(places) == 2
+    with pytest.warns(DataWarning, match="no coordinates of suva: places unknown"):
+        places_of({"lat": np.full(2, np.nan), "lon": np.full(2, np.nan)}, ids, "KNN")
 
 
 def test_ids_of_several_types_have_an_order() -> None:

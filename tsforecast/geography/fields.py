@@ -64,8 +64,7 @@ def filled(field: Field, persistence: Float) -> Float:
     rows = np.arange(len(values))[:, None]
     seen = np.isfinite(values)
     newest = np.maximum.accumulate(np.where(seen, rows, -1), axis=0)
-    gap = np.where(newest < 0, REACH + 1, rows - newest)
     held = np.take_along_axis(np.where(seen, values, 0.0), np.maximum(newest, 0), axis=0)
     weight = np.zeros((REACH + 2, values.shape[1]))
     weight[: REACH + 1] = persistence ** np.arange(REACH + 1)[:, None]
-    return held * np.take_along_axis(weight, np.minimum(gap, REACH + 1), axis=0)
+    return held * np.take_along_axis(weight, np.minimum(rows - newest, REACH + 1), axis=0)

@@ -38,6 +38,8 @@ _NAMES = {
     "Regressor": "models.prophet",
     "SeasonalNaive": "models.naive",
     "Seasonality": "models.prophet",
+    "Select": "compose.select",
+    "Stack": "compose.stack",
     "TsforecastError": "errors",
     "TsforecastWarning": "errors",
     "WindowMean": "models.naive",

@@ -28,6 +28,8 @@ FORECASTERS = {
     "Prophet": "tsforecast.models.prophet",
     "RNN": "tsforecast.models.neural",
     "SeasonalNaive": "tsforecast.models.naive",
+    "Select": "tsforecast.compose.select",
+    "Stack": "tsforecast.compose.stack",
     "WindowMean": "tsforecast.models.naive",
 }
 _RECIPES = {

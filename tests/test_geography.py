@@ -400,6 +400,7 @@ def test_the_order_of_series_changes_no_bit_of_a_field(n) -> None:
     values[rng.random(values.shape) < 0.1] = np.nan
     one, two = persistence(Field(values, 0)), persistence(Field(values[:, order], 0))
     assert two.tobytes() == one[order].tobytes()
+    assert persistence(Field(values[:, :1], 0)).tobytes() == one[:1].tobytes()
     again = filled(Field(values[:, order], 0), two)
     assert again.tobytes() == filled(Field(values, 0), one)[:, order].tobytes()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsforecast.panel import Float, Panel
+from tsforecast.panel import Bool, Float, Int, Panel
 
 __all__ = ["Field", "field", "filled", "persistence"]
 
@@ -45,14 +45,19 @@ def persistence(field: Field) -> Float:
 
     Within -1..1, whatever the gaps.
     """
-    early, late = field.values[:-1], field.values[1:]
+    values = np.ascontiguousarray(field.values.T)  # each series' sums run along its own rows, whatever lies beside it
+    early, late = values[:, :-1], values[:, 1:]
     both = np.isfinite(early) & np.isfinite(late)
-    pairs = np.maximum(both.sum(axis=0), 1)
-    x = np.where(both, early - np.where(both, early, 0.0).sum(axis=0) / pairs, 0.0)
-    y = np.where(both, late - np.where(both, late, 0.0).sum(axis=0) / pairs, 0.0)
-    scale = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
+    pairs = np.maximum(both.sum(axis=1), 1)
+    x, y = (np.where(both, part - _mean(part, both, pairs), 0.0) for part in (early, late))
+    scale = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
     told = (pairs >= PAIRS) & (scale > 0)
-    return np.where(told, np.clip((x * y).sum(axis=0) / np.where(told, scale, 1.0), -1.0, 1.0), 0.0)
+    return np.where(told, np.clip((x * y).sum(axis=1) / np.where(told, scale, 1.0), -1.0, 1.0), 0.0)
+
+
+def _mean(values: Float, seen: Bool, count: Int) -> Float:
+    mean: Float = np.where(seen, values, 0.0).sum(axis=1, keepdims=True) / count[:, None]
+    return mean
 
 
 def filled(field: Field, persistence: Float) -> Float:

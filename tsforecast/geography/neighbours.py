@@ -106,7 +106,8 @@ def locations(places: Places, field: Field) -> Int:
     """Number of the location of each place (n,), counted by the smallest ids: twins share one.
 
     Twins lie under 1 km apart and agree wherever both are observed, which is at least half of the shorter one's
-    observed rows; twins of twins are twins. Cost grows with the pairs under 1 km.
+    observed rows; twins of twins are twins. `field` holds values as they came: anomalies of twins differ as soon as
+    their gaps do. Cost grows with the pairs under 1 km.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

@@ -19,14 +19,21 @@ from tsforecast.rolling import State
 
 __all__ = ["check", "errors", "forecast", "half_widths", "normals_at"]
 
-LENDERS = 10
+LENDERS = 5
 """Nearest places whose forecasts make that of a place never seen."""
+ASKED = 10
+"""Nearest places among which they are looked for: some may have no forecast of a step."""
 CLOSE_KM = 1.0
 """Distances below count as this one in the mean of forecasts."""
 FAR_KM, FADES_KM = 2000.0, 1000.0
 """Where even the nearest is farther than the first, anomalies count exp(-distance / the second)."""
 ORIGINS = 50
-"""Origins of each place that widths are made of, at most: later ones hardly tell anything new of one place."""
+"""Origins of each place that widths are made of, at most: more hardly tell anything new of one place."""
+GROWS = 0.2
+"""Power of distance by which intervals widen for places more isolated than those around them; measured on 138 cities
+of the world: intervals of 80 % hold 0.82, 0.83, 0.86, 0.87 and 0.78 of the values of places under 50, 150, 400, 1,000
+and beyond 1,000 km from their nearest (0.81, 0.80, 0.82, 0.73 and 0.54 without)."""
+TILE = 64  # places whose widths are sorted at once
 
 
 def check(places: Places, others: Places, name: str) -> None:
@@ -82,7 +89,7 @@ def forecast(
     normal, scale = normals.at(own, np.arange(len(others)), np.broadcast_to(wanted, (len(others), len(wanted))))
     anomaly = _aligned(_anomalies(state, point, stamps), stamps, wanted)
     lends = _lenders(state, places) & np.isfinite(anomaly).any(axis=1)
-    found = nearest_to(places.take(lends), others, LENDERS, _of(location, lends))
+    found = nearest_to(places.take(lends), others, ASKED, _of(location, lends))
     return normal + scale * _taken_over(found, anomaly[lends])
 
 
@@ -106,22 +113,42 @@ def errors(
     told = left_out(places.take(index), location=_of(location, index), elevation=_climbs(places))
     own = _carried(state, lends, told)
     normal, scale = normals.at(own, np.arange(len(index)), stamps[index])
-    found = nearest(places.take(index), LENDERS, _of(location, index))
+    found = nearest(places.take(index), ASKED, _of(location, index))
     out[index] = actual[index] - normal - scale * _taken_over(found, anomaly[index], stamps[index])
     return out
 
 
-def half_widths(missed: Float, places: Places, others: Places, levels: Sequence[float]) -> Float:
-    """Half-widths (m, h, q) of intervals for `others`: ranks of the `errors` (n, c, h) of the places around each."""
+def half_widths(
+    missed: Float, places: Places, others: Places, levels: Sequence[float], location: Int | None = None
+) -> Float:
+    """Half-widths (m, h, q) of intervals for `others`: ranks of the `errors` (n, c, h) of the places around each.
+
+    Wider where a place is farther from its nearest than those around it are from theirs; NaN where errors are too few.
+    """
     use = np.isfinite(missed).any(axis=(1, 2)) & places.known
-    some = missed[use][:, :: -(-missed.shape[1] // ORIGINS)]
-    index = nearest_to(places.take(use), others, LOCAL).index
-    h = missed.shape[2]
-    out = np.full((len(others), h, len(levels)), np.nan)
-    for i in range(len(others)):
-        pool = some[index[i][index[i] >= 0]].reshape(1, -1, h)
-        out[i] = radius(pool, levels, np.zeros(1, np.int64), others.ids[i : i + 1], strict=False)[0]
-    return out
+    some = missed[use][:, :: max(-(-missed.shape[1] // ORIGINS), 1)]
+    told, where = places.take(use), _of(location, use)
+    found = nearest_to(told, others, LOCAL, where)
+    lonely = np.concatenate([nearest(told, 1, where).km[:, 0], [np.nan]])  # -1 is the last
+    out = np.full((len(others), missed.shape[2], len(levels)), np.nan)
+    if not len(some):
+        return out
+    for first in range(0, len(others), TILE):
+        tile = slice(first, first + TILE)
+        index = found.index[tile]
+        pool = np.where((index < 0)[..., None, None], np.nan, some[np.maximum(index, 0)])
+        pool = pool.reshape(len(index), -1, missed.shape[2])
+        out[tile] = radius(pool, levels, np.arange(len(index)), others.ids[tile], strict=False)
+    return out * _stretch(found.km[:, 0], lonely[found.index])[:, None, None]
+
+
+def _stretch(km: Float, lonely: Float) -> Float:
+    """Factor (m,) for places `km` (m,) from their nearest, among places `lonely` (m, k) from theirs."""
+    known = np.isfinite(lonely).any(axis=1)
+    usual = np.full(len(km), np.inf)
+    usual[known] = np.nanmedian(lonely[known], axis=1)
+    factor: Float = np.maximum(km / np.maximum(usual, CLOSE_KM), 1.0) ** GROWS
+    return factor
 
 
 def _lenders(state: State, places: Places) -> Bool:
@@ -165,22 +192,24 @@ def _aligned(values: Float, stamps: NDArray[Any], wanted: NDArray[Any]) -> Float
 
 
 def _taken_over(found: Neighbours, anomaly: Float, stamps: NDArray[Any] | None = None) -> Float:
-    """Inverse-distance mean (m, ...) of the neighbours' anomalies (n, ...), faded where even the nearest is far.
+    """Inverse-distance mean (m, ...) of the nearest anomalies (n, ...) that are there, faded where none is near.
 
-    A missing one is left out; without any the place is expected at its normal. With `stamps` (n, ...) those of a
-    place itself and of its neighbour must be the same.
+    Without any the place is expected at its normal. With `stamps` (n, ...) those of a place itself and of its
+    neighbour must be the same.
     """
-    total, weight = np.zeros((2, len(found.index), *anomaly.shape[1:]))
+    total, weight, count = np.zeros((3, len(found.index), *anomaly.shape[1:]))
     closest = np.full(total.shape, np.inf)
+    padded = np.concatenate([anomaly, np.full((1, *anomaly.shape[1:]), np.nan)])  # -1, no neighbour, is the last
     for index, km in zip(found.index.T, found.km.T, strict=True):
         far = km.reshape(-1, *[1] * (anomaly.ndim - 1))
-        theirs = anomaly[index]
-        use = np.isfinite(theirs) & np.isfinite(far)
+        theirs = padded[index]
+        use = np.isfinite(theirs) & (count < LENDERS)
         if stamps is not None:
             use &= stamps[index] == stamps
         share = np.where(use, 1 / np.maximum(far, CLOSE_KM), 0.0)
-        total += share * np.where(use, theirs, 0.0)
+        total += np.where(use, share * theirs, 0.0)
         weight += share
+        count += use
         closest = np.where(use, np.minimum(closest, far), closest)
     faded = np.where(closest > FAR_KM, np.exp(-closest / FADES_KM), 1.0)
     mean: Float = total / np.where(weight > 0, weight, 1.0)

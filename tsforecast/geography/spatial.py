@@ -25,10 +25,12 @@ RIDGE = 0.03
 """Penalty of the slopes along the globe, as a share of the neighbours' spread in position."""
 STEEP = 0.003
 """Penalty of the slope along elevation, as a share of the neighbours' spread in elevation."""
-LEAST_KM, LEAST_M = 1.0, 100.0
-"""Spreads in position and elevation that penalties count from: flat country tells of no slope along elevation."""
-REACH = 2.0
-"""Spreads in position over which a slope is followed at most."""
+KNOWN_KM, KNOWN_M = 1.0, 50.0
+"""Spreads in position and elevation that tell as much of a slope as is taken for granted of it: flat country tells of
+none along elevation."""
+REACH, CLIMB = 2.0, 8.0
+"""Spreads in position and in elevation over which slopes are followed at most."""
+LEAST = 1e-3  # kilometres, metres: spreads below are none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,20 +80,23 @@ def _told(places: Places, others: Places, neighbours: Neighbours, elevation: boo
     """
     index, km = neighbours.index, neighbours.km
     there = index >= 0
-    rise = np.where(there, places.elevation[index], np.nan) - others.elevation[:, None]
+    rise = _of(places.elevation, index) - others.elevation[:, None]
     climbs = _climbs(rise, there, elevation)
     there &= np.isfinite(rise) | ~climbs[:, None]
     near = np.where(there & (np.cumsum(there, axis=1) <= MEAN), 1 / np.maximum(km, CLOSE_KM), 0.0)
     near = _shares(near)
     w = _shares(np.where(there, 1 / (km + SOFT_KM), 0.0))
-    path = np.where(there[..., None], places.vectors[index] - others.vectors[:, None], 0.0) * EARTH_KM
+    path = np.where(there[..., None], _of(places.vectors, index) - others.vectors[:, None], 0.0) * EARTH_KM
     rise = np.where(there & climbs[:, None], rise, 0.0)
     x = np.concatenate([path, rise[..., None]], axis=2)  # (m, k, 4), seen from the place itself
     z, size = _standardised(x, w)
-    gap = -np.einsum("mk,mkj->mj", near, x) / size
-    length = np.sqrt((gap[:, :3] ** 2).sum(axis=1))
-    gap[:, :3] *= (REACH / np.maximum(length, REACH))[:, None]
-    return Surroundings(index, km, near, near + w * np.einsum("mkj,mj->mk", z, _toward(z, w, gap)))
+    gap = _held(-np.einsum("mk,mkj->mj", near, x) / size)
+    return Surroundings(index, km, near, near + w * np.einsum("mkj,mj->mk", z, _toward(z, w, size, gap)))
+
+
+def _of(values: Float, index: Int) -> Float:
+    """Rows index (m, k) of values (n, ...); NaN for -1."""
+    return np.concatenate([values, np.full((1, *values.shape[1:]), np.nan)])[index]
 
 
 def _climbs(rise: Float, there: Bool, elevation: bool) -> Bool:
@@ -111,15 +116,23 @@ def _standardised(x: Float, w: Float) -> tuple[Float, Float]:
     """Columns (m, k, 4) about their weighted mean and in units of their spread, and those units (m, 4)."""
     about = x - np.einsum("mk,mkj->mj", w, x)[:, None]
     square = np.einsum("mk,mkj->mj", w, about**2)
-    along = np.maximum(np.sqrt(square[:, :3].sum(axis=1)), LEAST_KM)
-    up = np.maximum(np.sqrt(square[:, 3]), LEAST_M)
-    size = np.stack([along, along, along, up], axis=1)
+    along = np.sqrt(square[:, :3].sum(axis=1))
+    size = np.maximum(np.stack([along, along, along, np.sqrt(square[:, 3])], axis=1), LEAST)
     return about / size[:, None], size
 
 
-def _toward(z: Float, w: Float, gap: Float) -> Float:
-    """(Z'WZ + P)^-1 gap (m, 4): the slopes' share in a step `gap` (m, 4)."""
-    gram = np.einsum("mki,mk,mkj->mij", z, w, z) + np.diag([RIDGE, RIDGE, RIDGE, STEEP])
+def _held(gap: Float) -> Float:
+    """Steps (m, 4) in spreads, held within what slopes are followed over."""
+    length = np.sqrt((gap[:, :3] ** 2).sum(axis=1, keepdims=True))
+    along = gap[:, :3] * REACH / np.maximum(length, REACH)
+    return np.concatenate([along, np.clip(gap[:, 3:], -CLIMB, CLIMB)], axis=1)
+
+
+def _toward(z: Float, w: Float, size: Float, gap: Float) -> Float:
+    """(Z'WZ + P)^-1 gap (m, 4): what the slopes make of a step `gap` (m, 4)."""
+    gram = np.einsum("mki,mk,mkj->mij", z, w, z)
+    corner = np.arange(4)
+    gram[:, corner, corner] += np.array([RIDGE] * 3 + [STEEP]) + (np.array([KNOWN_KM] * 3 + [KNOWN_M]) / size) ** 2
     share: Float = np.linalg.solve(gram, gap[..., None])[..., 0]
     return share
 
@@ -128,5 +141,5 @@ def _weighed(weights: Float, values: Float, index: Int) -> Float:
     """Sums (m, c) of values[index] (m, k, c) under weights (m, k), added one neighbour after the other."""
     total = np.zeros((len(index), values.shape[1]))
     for j in range(index.shape[1]):
-        total += np.where(index[:, j] < 0, 0.0, weights[:, j])[:, None] * values[index[:, j]]
+        total += np.where(index[:, j, None] < 0, 0.0, weights[:, j, None] * _of(values, index[:, j]))
     return np.where(index[:, :1] < 0, np.nan, total)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import narwhals.stable.v2 as nw
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +17,10 @@ __all__ = ["static_arrays", "static_table"]
 
 
 def static_table(static: Any, id: str = "unique_id") -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
-    """Ids (m,) of a static table in its own order and its columns (m,): floats, or text as objects (None = missing)."""
+    """Ids (m,) of a static table in its own order and its columns (m,): floats, or text as objects (None = missing).
+
+    Columns of mixed types come as the objects that they hold, for those who need them to say what is wrong.
+    """
     frame = opened(static, [id])
     if id not in frame.columns:
         raise ConfigError(f"the static table has no column {id!r} (columns: {', '.join(map(str, frame.columns))})")
@@ -32,6 +36,8 @@ def static_table(static: Any, id: str = "unique_id") -> tuple[NDArray[Any], dict
         if found is not None:
             values, labels = found
             columns[str(name)] = values if labels is None else _texts(values, labels)
+        elif name != id and frame[name].dtype == nw.Object:
+            columns[str(name)] = np.array([*frame[name].to_list(), None], dtype=object)[:-1]
     return ids, columns
 
 

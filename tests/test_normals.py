@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from tsforecast import normals
 from tsforecast.errors import ConfigError
-from tsforecast.geography import Places
 from tsforecast.panel import Panel
 
 Array = NDArray[Any]
@@ -195,7 +194,7 @@ def test_row_weights_are_those_of_weighted_least_squares() -> None:
 
 def test_the_spread_has_a_first_harmonic_shrunk_by_years() -> None:
     panel = temperatures(1, 6)
-    t, years = days(panel), len(panel.y) / 365.2425
+    t, years = days(panel), len(panel.y) / 365.25
     normal, scale = normals.rows(normals.fit(panel), panel)
     square = (panel.y - normal) ** 2
     x = waves(t, trend=False)[:, :3]

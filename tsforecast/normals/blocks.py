@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tsforecast.calendars.clock import wall_clock
 from tsforecast.calendars.harmonics import fourier
-from tsforecast.calendars.rhythm import Rhythm
+from tsforecast.calendars.rhythm import CYCLES, Rhythm
 from tsforecast.panel import Float, Int
 
 __all__ = ["YEAR", "Blocks"]
@@ -45,8 +45,8 @@ class Blocks(NamedTuple):
 
     @property
     def rows_a_year(self) -> float:
-        """Rows in a year."""
-        return YEAR / self.days
+        """Rows in a year: 12 months, 365.25 days."""
+        return round(CYCLES["yearly"] / self.days, 2)
 
     @property
     def width(self) -> int:

@@ -163,7 +163,7 @@ def rolled(
     every = 1 if refit is True else len(cuts) if refit is False else whole("refit", refit, 1)
     if input_size is not None:
         whole("input_size", input_size, 1)
-    if model.needs == "series" and every == 1 and input_size is None:
+    if model.needs == "series" and every == 1 and input_size is None and memory is None:
         parts = _batched(model, design, cuts, h + gap, levels)
     else:
         parts = _grouped(model, design, cuts, h + gap, every, input_size, levels, memory)
@@ -261,12 +261,15 @@ class Memory:
         key = (repr(member), np.ascontiguousarray(cutoffs).tobytes(), refit)
         if key not in self._known:
             made = member.design(self.panel) if design is None else design
-            self._known[key] = rolled(member, made, cutoffs, h=self.h, refit=refit, memory=self)
+            # Fits at every origin are one batch, which no other call asks for.
+            memory = None if refit is True else self
+            self._known[key] = rolled(member, made, cutoffs, h=self.h, refit=refit, memory=memory)
         return self._known[key]
 
     def learned(self, member: Any, design: Panel, h: int | None, calibrate: bool = False) -> State:
         """Fitted state of a member on the rows of `design`, with conformal errors where asked for."""
         # The block itself is part of the key, and kept, so that no other can take its place in memory.
+        calibrate = calibrate and member.conformal is not None
         key = (repr(member), h, id(design.y), design.start.tobytes(), design.stop.tobytes(), calibrate)
         if key not in self._states:
             self._states[key] = {"state": member.learn(design, h, calibrate, self), "block": design.y}

@@ -44,7 +44,7 @@ def judged(seen: Validation, own: Float, plain: Float, first: Sequence[int]) -> 
     Only origins count at which something had been learned, and only places that all of them reach.
     """
     w, n, h = own.shape
-    late = folds(w)[1].start if len(folds(w)) > 1 else w
+    late = next((part.start for part in folds(w) if seen.upto(part.start).enough.any()), w)
     every = np.concatenate([seen.errors, own[None], plain[None]])[:, late:]
     losses = np.where(np.isfinite(every).all(axis=0), every, np.nan) ** 2
     bands, step = band_of(first, h), max(int(seen.step.min(initial=h)), 1)

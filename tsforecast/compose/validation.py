@@ -40,11 +40,12 @@ class Plan(NamedTuple):
 
 class Validation(NamedTuple):
     """Forecasts of m members at w origins, oldest first, at grid positions cutoffs (w, n): point (m, w, n, h) and
-    actual (w, n, h), NaN where not known; `step` (n,) rows lie between origins, and those of the series `enough` (n,)
-    tell enough to go by.
+    actual (w, n, h), NaN where not known; the last of these lies at the position `reach` (w, n). `step` (n,) rows lie
+    between origins, and those of the series `enough` (n,) tell enough to go by.
     """
 
     cutoffs: Int
+    reach: Int
     point: Float
     actual: Float
     step: Int
@@ -57,12 +58,10 @@ class Validation(NamedTuple):
 
     def upto(self, window: int) -> Validation:
         """What was known at origin number `window`: origins whose steps had all passed by then."""
-        h = self.actual.shape[2]
-        ago = (window - np.arange(len(self.actual)))[:, None] * self.step  # (w, n)
-        known = (ago >= h) & np.isfinite(self.actual).any(axis=2)
+        known = (self.reach <= self.cutoffs[window]) & np.isfinite(self.actual).any(axis=2)
         actual = np.where(known[..., None], self.actual, np.nan)
         counts = known.sum(axis=0)
-        return Validation(self.cutoffs, self.point, actual, self.step, self.enough & (counts >= FEW))
+        return self._replace(actual=actual, enough=self.enough & (counts >= FEW))
 
 
 def origins_of(panel: Panel, h: int, plan: Plan, need: int) -> tuple[Int, Int]:
@@ -73,8 +72,9 @@ def origins_of(panel: Panel, h: int, plan: Plan, need: int) -> tuple[Int, Int]:
     n = len(panel)
     lengths = panel.lengths if plan.alone else np.full(n, panel.lengths.max(initial=0))
     wanted = np.maximum(lengths // 4, np.minimum(lengths // 3, plan.least + h - 1))
-    # Room for as many errors as the usual levels ask for, where the rows allow it.
-    held = np.minimum(np.clip(wanted, h + FEW, MOST + h - 1), lengths - need)
+    # Room for as many errors as the usual levels ask for, and for the origins asked for, where the rows allow it.
+    asked = h + (1 if plan.step == "auto" else plan.step) * (0 if plan.windows == "auto" else plan.windows - 1)
+    held = np.minimum(np.maximum(np.clip(wanted, h + FEW, MOST + h - 1), asked), lengths - need)
     room = np.maximum(held - h + 1, 0)
     most = ALONE if plan.alone else int(np.clip(SPANS // max(n, 1), FEW, MOST))
     windows = most if plan.windows == "auto" else plan.windows
@@ -102,7 +102,8 @@ def validated(team: Sequence[Forecaster], panel: Panel, h: int, plan: Plan, roll
     cutoffs, step = origins_of(panel, h, plan, need)
     n = len(panel)
     if not len(cutoffs):
-        return Validation(cutoffs, np.empty((len(team), 0, n, h)), np.empty((0, n, h)), step, np.zeros(n, bool))
+        nothing = np.empty((len(team), 0, n, h))
+        return Validation(cutoffs, cutoffs, nothing, nothing[0], step, np.zeros(n, bool))
     done = [
         roll.on(part, h)(member, cutoffs, design=part, refit=False) for member, part in zip(team, shares, strict=True)
     ]
@@ -110,9 +111,15 @@ def validated(team: Sequence[Forecaster], panel: Panel, h: int, plan: Plan, roll
     actual = np.where(repeated[..., None], np.nan, done[0].actual)
     counts = np.isfinite(actual).any(axis=2).sum(axis=0)
     enough = (counts >= FEW) & (counts * step >= plan.least)
-    return Validation(
-        cutoffs, np.stack([one.point for one in done]), actual, step, enough if plan.alone else np.full(n, enough.any())
-    )
+    enough = enough if plan.alone else np.full(n, enough.any())
+    return Validation(cutoffs, _reach(panel, cutoffs, h), np.stack([one.point for one in done]), actual, step, enough)
+
+
+def _reach(panel: Panel, cutoffs: Int, h: int) -> Int:
+    """Grid position (w, n) of the h-th row after each cutoff (w, n), or of the last one there is."""
+    spans = panel.cut(cutoffs)
+    last = np.minimum(spans.stop + h, np.resize(panel.stop, len(spans))) - 1
+    return panel.position(last, np.resize(np.arange(len(panel)), len(spans))).reshape(cutoffs.shape)
 
 
 def honest(

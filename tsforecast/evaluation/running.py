@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
+from tsforecast.compose.ensemble import Ensemble
 from tsforecast.errors import ConfigError, FitError, LeakageWarning, listed
 from tsforecast.evaluation.folds import check_folds, dealt, fold_rolled
 from tsforecast.evaluation.value import Backtest
@@ -15,7 +16,7 @@ from tsforecast.forecast import STATUSES
 from tsforecast.forecaster import Forecaster
 from tsforecast.intervals import checked_levels
 from tsforecast.panel import Panel
-from tsforecast.rolling import Rolled, origins, rolled
+from tsforecast.rolling import Memory, Rolled, origins, rolled
 
 __all__ = ["backtest"]
 
@@ -55,7 +56,10 @@ def backtest(
     if scheme == "rolling":
         cutoffs = origins(panel, h=h, windows=windows, step=step, gap=gap, align=align)
         _warn_of_leakage(members, panel, int(cutoffs.min()) + 1)
-        options: dict[str, Any] = {"refit": refit, "input_size": input_size, "levels": levels}
+        # What a blend is made of may be judged beside it: neither is fitted twice for one origin.
+        shared = len(members) > 1 and any(isinstance(model, Ensemble) for model in members)
+        memory = Memory(panel, h + gap) if shared else None
+        options: dict[str, Any] = {"refit": refit, "input_size": input_size, "levels": levels, "memory": memory}
         roll = partial(rolled, cutoffs=cutoffs, h=h, gap=gap, **options)
     else:
         check_folds(members, h=h, gap=gap, levels=levels)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from benchmarks import accuracy, doors, imports, judge, korea, lag_models, memory, networks, nyse, prophet_models
+from benchmarks import accuracy, doors, geo, imports, judge, korea, lag_models, memory, networks, nyse, prophet_models
 from benchmarks.row import Row, table
 
 GROUPS = (
     imports.rows, doors.rows, lag_models.rows, memory.rows, prophet_models.rows, judge.rows, accuracy.rows, korea.rows,
-    nyse.rows, networks.rows,
+    nyse.rows, networks.rows, geo.rows,
 )  # fmt: skip
 
 

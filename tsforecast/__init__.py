@@ -57,6 +57,7 @@ _NAMES = {
     "plot_forecast": "plots",
     "plot_learning_curve": "plots",
     "plot_tuning": "plots",
+    "plot_weights": "plots",
     "report": "reporting",
     "split": "findings",
     "tune": "evaluation",

@@ -1,7 +1,16 @@
-"""Figures of forecasts, components, autocorrelations, findings, tuning and learning, as Plotly figures."""
+"""Figures of forecasts, components, autocorrelations, findings, tuning, learning and weights, as Plotly figures."""
 
 from tsforecast.plots.components import plot_components
 from tsforecast.plots.figures import plot_acf, plot_findings, plot_forecast, plot_tuning
 from tsforecast.plots.learning import plot_learning_curve
+from tsforecast.plots.weights import plot_weights
 
-__all__ = ["plot_acf", "plot_components", "plot_findings", "plot_forecast", "plot_learning_curve", "plot_tuning"]
+__all__ = [
+    "plot_acf",
+    "plot_components",
+    "plot_findings",
+    "plot_forecast",
+    "plot_learning_curve",
+    "plot_tuning",
+    "plot_weights",
+]

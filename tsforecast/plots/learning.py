@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import wrap
 from typing import Any, NamedTuple
 
 import narwhals.stable.v2 as nw
@@ -11,7 +10,7 @@ import numpy as np
 
 from tsforecast.errors import ConfigError, NotFittedError, listed, require
 from tsforecast.panel import Bool, Float, Int
-from tsforecast.plots.style import COLOURS, INK, RED, faint, layout, plain
+from tsforecast.plots.style import COLOURS, RED, faint, headed, plain
 
 __all__ = ["advice", "plot_learning_curve"]
 
@@ -30,8 +29,6 @@ FEW = 10
 """Nets that are drawn one by one; more are drawn as a band."""
 SPAN = 50
 """Times by which the highest loss exceeds the lowest where a scale of logarithms shows more."""
-LETTERS = 130
-"""Letters of a line below the title."""
 
 
 def plot_learning_curve(model: Any, *, nets: Sequence[object] | None = None) -> Any:
@@ -42,16 +39,9 @@ def plot_learning_curve(model: Any, *, nets: Sequence[object] | None = None) -> 
     stopped counts with its last loss. `nets` picks them by the column "model" of `history_`. ConfigError: no network.
     """
     curves = _read(_history(model), nets)
-    lines = [line for words in _words(curves) for line in wrap(plain(words), LETTERS)]
-    look = layout(f"{plain(model.name)}: learning curve", 430 + 18 * len(lines))
-    look["title"] |= {"x": 0, "xref": "paper", "y": 1, "yanchor": "top", "pad": {"t": 16}}
-    look["margin"] = {"t": 64 + 18 * len(lines), "b": 80}
-    figure = require("plotly.graph_objects", "report").Figure(layout=look)
-    figure.update_layout(
-        hovermode="x unified", legend={"orientation": "h", "yref": "container", "y": 0.02, "yanchor": "bottom"}
-    )
-    figure.add_annotation(x=0, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", yshift=12,
-                          text="<br>".join(lines), align="left", showarrow=False, font_color=INK)  # fmt: skip
+    figure = require("plotly.graph_objects", "report").Figure()
+    headed(figure, f"{plain(model.name)}: learning curve", _words(curves), 430)
+    figure.update_layout(hovermode="x unified")
     _draw(figure, curves, "training", curves.loss, COLOURS[0])
     _draw(figure, curves, "validation", curves.validation, COLOURS[1])
     _mark(figure, curves)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,30 @@ from numpy.typing import NDArray
 from tsforecast.errors import ConfigError, listed, require
 from tsforecast.panel import Panel
 
-__all__ = ["COLOURS", "INK", "RED", "faint", "layout", "places_of", "plain", "stacked"]
+__all__ = ["COLOURS", "INK", "RED", "faint", "headed", "layout", "places_of", "plain", "short", "stacked"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9", "#7a5195")
 INK = "#34495e"
 RED = "#b3261e"
+LETTERS = 130
+"""Letters of a line below the title."""
 
 
 def layout(title: str, height: int) -> dict[str, Any]:
     """Title, height in pixels and look of a figure, as keyword arguments of Plotly's layout."""
     return {"title": {"text": title}, "height": height, "template": "plotly_white", "margin": {"t": 60, "b": 40}}
+
+
+def headed(figure: Any, title: str, words: Sequence[str], height: int) -> Any:
+    """A figure of `height` pixels below its title and, as lines under that, some sentences; a legend has room below."""
+    lines = [line for sentence in words for line in wrap(plain(sentence), LETTERS)]
+    look = layout(title, height + 18 * len(lines))
+    look["title"] |= {"x": 0, "xref": "paper", "y": 1, "yanchor": "top", "pad": {"t": 16}}
+    look["margin"] = {"t": 64 + 18 * len(lines), "b": 80}
+    legend = {"orientation": "h", "yref": "container", "y": 0.02, "yanchor": "bottom"}
+    figure.update_layout(**look, legend=legend)
+    return figure.add_annotation(x=0, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", yshift=12,
+                                 text="<br>".join(lines), align="left", showarrow=False, font_color=INK)  # fmt: skip
 
 
 def stacked(titles: Sequence[object]) -> Any:
@@ -33,6 +48,12 @@ def stacked(titles: Sequence[object]) -> Any:
 def plain(title: object) -> str:
     """Text as Plotly shows it unchanged: it reads a few tags in titles and labels."""
     return str(title).replace("&", "&amp;").replace("<", "&lt;")
+
+
+def short(name: object, longest: int = 24) -> str:
+    """A name of any length as it stands beside a chart."""
+    text = str(name)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def places_of(panel: Panel, ids: Sequence[object] | None, n: int) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ __all__ = ["FORECASTERS", "build", "find", "load", "recipe"]
 
 FORECASTERS = {
     "AR": "tsforecast.models.ar",
+    "Anomaly": "tsforecast.compose.anomaly",
     "Blend": "tsforecast.compose.blend",
     "CNN": "tsforecast.models.neural",
     "Climatology": "tsforecast.models.naive",

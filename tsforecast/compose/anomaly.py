@@ -236,8 +236,10 @@ class Anomaly(Forecaster):
 
     def _completed(self, state: State, panel: Panel) -> State:
         fit = state["fit"]
-        inner = self._inner._completed(fit["inner"], self._inward(fit, panel))
-        return state | {"fit": fit | {"inner": inner}}
+        anomalies = self._inward(fit, panel)
+        inner = self._inner._completed(fit["inner"], anomalies)
+        extremes = failures.ranges(anomalies, inner["extremes"])
+        return state | {"fit": fit | {"inner": inner | {"extremes": extremes}}}
 
     def _greeted(self, state: State, panel: Panel) -> State:
         """The state of series never seen: a normal of their own, known to the model as it does."""

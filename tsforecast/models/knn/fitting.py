@@ -1,0 +1,112 @@
+"""Coefficients of every place and step: what they go by is chosen on held-out rows, then they are fitted on all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tsforecast import normals
+from tsforecast.geography import Places, field, locations
+from tsforecast.geography.regression import (
+    Ground, View, answers, following, held_out, moments, origins_kept, picked, pooled,
+)  # fmt: skip
+from tsforecast.models.knn.choosing import Choice, Spec, choose, left, parts, shared_fit, usual
+from tsforecast.models.knn.sources import Scene, view
+from tsforecast.panel import Float, Int, Panel
+from tsforecast.rolling import State
+from tsforecast.windows.bands import band_of, bands_of
+from tsforecast.windows.blocks import side_by_side
+
+__all__ = ["fit", "forecast"]
+
+
+def fit(panel: Panel, h: int, spec: Spec, places: Places, base: str, back: Int | None) -> State:
+    """Fitted state of n places; `back` (c,) rows from the end are origins whose errors are kept, None for the usual."""
+    location, order = locations(places, field(panel, panel.y)), np.argsort(places.rank)
+    bands, held = bands_of(panel, h), held_out(panel, h)
+    chosen, mse = [usual(spec)] * len(bands), np.full(len(bands), np.nan)
+    errors = np.full((len(panel), 1, h), np.nan)
+
+    def scene(held: Int) -> tuple[Scene, State, Panel]:
+        normal = normals.fit(panel.replace(stop=panel.stop - held), base, places)
+        anomalies = normals.anomalies(normal, panel)
+        return Scene(Ground.of(anomalies, held, order), places, location), normal, anomalies
+
+    if held.any():
+        early, normal, _ = scene(held)
+        chosen, mse = choose(early, spec, held, bands, h)
+        back = origins_kept(held, h) if back is None else back
+        scale = field(panel, normals.rows(normal, panel)[1]).values.T
+        errors = _errors(early.ground, trained(early, chosen, bands, h), scale, held, back)
+    whole, normal, _ = scene(np.zeros_like(held))
+    reach = whole.ground.terms.depth + 4 + (int(np.ptp(panel.last)) if len(panel) else 0)
+    choice = {str(first): [*one, float(error)] for first, one, error in zip(bands, chosen, mse, strict=True)}
+    return trained(whole, chosen, bands, h) | {"normal": normal, "errors": errors, "reach": reach, "choice": choice}
+
+
+def trained(scene: Scene, chosen: Sequence[Choice], bands: Sequence[int], h: int) -> State:
+    """For each kind its plan with coefficients (n, p, h), 0 at steps of other kinds; those of own columns (k, h)."""
+    kinds: State = {}
+    steps = [np.flatnonzero(band_of(bands, h) == b) for b in range(len(bands))]
+    for kind in dict.fromkeys(choice.kind for choice in chosen):
+        mine = [(choice, step) for choice, step in zip(chosen, steps, strict=True) if choice.kind == kind]
+        most = max(choice.near for choice, _ in mine)
+        plan = scene.plan(kind, mine[0][0].clusters, most)
+        kinds[kind] = plan | {"coef": _coefficients(scene, view(plan, scene.ground), mine, most, h)}
+    ground = scene.ground
+    return {"kinds": kinds, "own": ground.persistence, "order": ground.order, "alone": _alone(ground, h)}
+
+
+def _coefficients(scene: Scene, seen: View, mine: Sequence[tuple[Choice, Int]], most: int, h: int) -> Float:
+    """Coefficients (n, p, h): at the steps of each choice those of the shared model and what a place adds."""
+    k, known = seen.own.shape[1], scene.places.known
+    shared = shared_fit(scene, seen, h)
+    coef = np.zeros((len(known), k + 2 * most, h))
+    coef[~known] = np.nan
+    order = scene.ground.order
+    tiles = parts(order[known[order]], coef.shape[1] * scene.ground.values.shape[1])
+
+    def work(i: int) -> None:
+        some = tiles[i]
+        x, y = left(scene, seen, shared, some, most)
+        found, prior = moments(x, y, scene.ground.use(some)), seen.spread(shared, some, most)
+        part = np.zeros(prior.shape)
+        for choice, steps in mine:
+            p = k + 2 * choice.near
+            part[:, :, steps] = prior[:, :, steps]
+            part[:, :p, steps] += found.ridge(p, choice.penalty)[:, :, steps]
+        coef[some] = part
+
+    side_by_side(len(tiles), work)
+    return coef
+
+
+def _alone(ground: Ground, h: int) -> Float:
+    """Coefficients (k, h) of own columns, shared by all places: what newcomers go by."""
+    own = ground.own
+    gram, cross = pooled(ground, lambda some: own[some], np.zeros(len(own), np.int64), h)
+    return answers(gram, cross)[0].T if len(gram) else np.zeros((ground.terms.count, h))
+
+
+def _errors(ground: Ground, state: State, scale: Float, held: Int, back: Int) -> Float:
+    """Held-out errors (n, c, h) from `back` (c,) rows before the end, in units of the data by `scale` (n, T)."""
+    at, inside = ground.origins(held, back)
+    told = forecast(ground, state, at)
+    h = told.shape[1]
+    out = np.empty((len(at), len(back), h))
+    for some in parts(ground.order, h * ground.values.shape[1]):
+        actual, unit = (picked(following(rows[some], h), at[some]) for rows in (ground.values, scale))
+        error = np.where(inside[some][:, None], (actual - told[some]) * unit, np.nan)
+        out[some] = np.swapaxes(error, 1, 2)
+    return out
+
+
+def forecast(ground: Ground, state: State, at: Int) -> Float:
+    """Anomalies (n, h, r) forecast from the rows `at` (n, r) of the ground."""
+    out = np.zeros((len(at), state["alone"].shape[1], at.shape[1]))
+    for plan in state["kinds"].values():
+        seen, most = view(plan, ground), plan["index"].shape[1]
+        for some in parts(ground.order, (seen.own.shape[1] + 2 * most) * ground.values.shape[1]):
+            out[some] += np.swapaxes(plan["coef"][some], 1, 2) @ picked(seen.columns(some, most), at[some])
+    return out

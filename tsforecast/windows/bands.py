@@ -1,0 +1,26 @@
+"""Horizon bands: steps ahead that are judged, and settled, together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tsforecast.panel import Int, Panel
+
+__all__ = ["band_of", "bands_of"]
+
+FINE = (1, 2, 4, 8)
+"""First steps of the horizon bands of daily and finer data: the skill of models fades at different speeds."""
+
+
+def bands_of(panel: Panel, h: int) -> tuple[int, ...]:
+    """First steps of the usual horizon bands within h: 1 | 2-3 | 4-7 | 8+, or one for weeks and coarser."""
+    alias = panel.freq.partition("-")[0].lstrip("0123456789") if isinstance(panel.freq, str) else ""
+    return tuple(step for step in FINE if step <= h) if alias in ("D", "B", "C", "h", "min", "s") else (1,)
+
+
+def band_of(first: Sequence[int], h: int) -> Int:
+    """Band (h,) of each step, from the first steps of the bands."""
+    found: Int = np.searchsorted(first, np.arange(1, h + 1), side="right") - 1
+    return found.astype(np.int64)

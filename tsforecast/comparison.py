@@ -68,8 +68,9 @@ def _variance_of_mean(centred: Float, n: Int, h: int) -> Float:
     lags = range(min(h, length))
     gamma = np.stack([(centred[..., k:] * centred[..., : length - k]).sum(axis=-1) for k in lags], axis=-1)
     weight = np.where(np.arange(len(lags)) == 0, 1.0, 2.0)
-    plain = gamma @ weight
-    bartlett = gamma @ (weight * (1.0 - np.arange(len(lags)) / h))
+    # No matrix product: its bits would depend on how many series are tested together.
+    plain = (gamma * weight).sum(axis=-1)
+    bartlett = (gamma * (weight * (1.0 - np.arange(len(lags)) / h))).sum(axis=-1)
     return np.where(plain > 0, plain, bartlett) / n**2
 
 

@@ -266,6 +266,7 @@ class Ensemble(Forecaster):
             return member._greeted(fit, share(panel, j)) | {"extremes": failures.ranges(panel)}
 
         new = self._each(state, greet)
+        new["fit"] = new["fit"] | {"settled": self._newcomers(state["fit"]["settled"], panel)}
         new["thin"] = self._thin(panel)
         if "errors" in state:
             new["errors"] = np.full((len(panel), *state["errors"].shape[1:]), np.nan)

@@ -20,10 +20,12 @@ from tsforecast.panel import Float, Panel
 H = 6
 
 
-def places(n: int, seed: int = 0, *, wide: float = 3.0, prefix: str = "s", high: bool = True) -> Places:
+def places(
+    n: int, seed: int = 0, *, wide: float = 3.0, prefix: str = "s", high: bool = True, top: float = 3000
+) -> Places:
     rng = np.random.default_rng(seed)
     lat, lon = 40 + rng.uniform(-wide, wide, n), 178 + rng.uniform(-wide, wide, n)  # across the date line
-    elevation = rng.uniform(0, 3000, n) if high else np.full(n, np.nan)
+    elevation = rng.uniform(0, top, n) if high else np.full(n, np.nan)
     ids = np.array([f"{prefix}{i:03d}" for i in range(n)], dtype=object)
     return places_of({"lat": lat, "lon": lon, "elevation": elevation}, ids, "test", quiet=True)
 
@@ -96,14 +98,22 @@ def told_slowly(known: Places, lat: float, lon: float, elevation: float, values:
 # Local regression.
 
 
+@pytest.mark.parametrize("n", [70, 12])
 @pytest.mark.parametrize("some_unknown", [False, True])
-def test_local_regression_agrees_with_plain_loops(some_unknown: bool) -> None:
-    known, others = places(70), places(9, seed=5, prefix="x", wide=4)
+def test_local_regression_agrees_with_plain_loops(some_unknown: bool, n: int) -> None:
+    known, others = places(n, top=1000), places(9, seed=5, prefix="x", wide=4)
     if some_unknown:
-        lost = np.arange(70) % 3 == 0
+        lost = np.arange(n) % 3 == 0
         known = Places(known.ids, known.lat, known.lon, np.where(lost, np.nan, known.elevation))
         others = Places(others.ids, others.lat, others.lon, np.where(np.arange(9) < 3, np.nan, others.elevation))
-    values = np.random.default_rng(2).normal(size=(70, 3))
+    # Two lie beyond what slopes are followed over: one far away, one high up.
+    others = Places(
+        np.array([f"x{i}" for i in range(11)], dtype=object),
+        np.append(others.lat, [-40.0, 40.0]),
+        np.append(others.lon, [0.0, 178.0]),
+        np.append(others.elevation, [1500.0, 9000.0]),
+    )
+    values = np.random.default_rng(2).normal(size=(n, 3))
     got = spatial.around(known, others).regressed(values)
     for i in range(len(others)):
         want = told_slowly(known, others.lat[i], others.lon[i], others.elevation[i], values, True)
@@ -159,13 +169,6 @@ def test_flat_country_tells_of_no_slope_along_elevation() -> None:
     assert abs(got[0, 0]) < 3
 
 
-def test_far_away_slopes_are_followed_no_farther_than_two_spreads() -> None:
-    known = places(40, high=False)
-    values = known.lat[:, None] * 1.0
-    got = spatial.around(known, at(-40.0, 0.0)).regressed(values)
-    assert values.min() - 2 * 3 * values.std() < got[0, 0] < values.max() + 2 * 3 * values.std()
-
-
 @given(n=st.integers(1, 4), seed=st.integers(0, 50), one_point=st.booleans(), in_line=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_few_places_in_a_line_or_at_one_point_are_borne(n: int, seed: int, one_point: bool, in_line: bool) -> None:
@@ -216,6 +219,11 @@ def test_normals_follow_position_and_height() -> None:
     shared -= (8 + 0.5 * (known.lat - 40)).mean() * np.cos(2 * np.pi * (np.arange(12) - 6) / 12)
     assert np.abs(got - truth - shared).max() < 0.6
     assert ((scale > 0.5) & (scale < 2)).all()
+    state["since"] = np.arange(60.0)
+    since = cold.normals_at(state, known, others)["since"]
+    near = 1 / distance(known.lat[:, None], known.lon[:, None], others.lat, others.lon)
+    near = np.where(near >= np.sort(near, axis=0)[-10], near, 0.0)
+    np.testing.assert_allclose(since, np.arange(60) @ near / near.sum(axis=0), rtol=1e-9)
 
 
 @pytest.mark.parametrize(("degrees", "share"), [(5.0, 1.0), (17.9, 1.0), (18.1, None), (30.0, None), (90.0, None)])
@@ -229,22 +237,52 @@ def test_beyond_2000_km_anomalies_fade(degrees: float, share: float | None) -> N
     np.testing.assert_allclose(got, 10 + share * (point - 10), rtol=1e-12)
 
 
+def line(degrees: list[float]) -> Places:
+    """Places on the equator, east of Greenwich."""
+    ids = np.array([f"s{i:02d}" for i in range(len(degrees))], dtype=object)
+    return Places(ids, np.zeros(len(ids)), np.array(degrees), np.full(len(ids), np.nan))
+
+
 def test_forecasts_are_taken_over_by_date_and_distance() -> None:
-    known = Places(np.array(list("abc"), dtype=object), np.zeros(3), np.array([1.0, -2.0, 4.0]), np.full(3, np.nan))
-    scale = np.array([1.0, 2.0, 4.0])
-    state = state_of(np.full(3, 5.0), scale[:, None] ** 2 * [1.0, 0.0, 0.0])
-    point = 5 + scale[:, None] * np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0], [np.nan, 100.0, 200.0]])
-    stamps = np.array([[7, 8, 9], [5, 6, 7], [7, 8, 9]])  # the second ended two steps earlier
+    degrees = [1.0, -2.0, 4.0, 5.0]
+    scale = np.array([1.0, 2.0, 4.0, 8.0])
+    state = state_of(np.full(4, 5.0), scale[:, None] ** 2 * [1.0, 0.0, 0.0])
+    anomaly = np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0], [np.nan, 100.0, 200.0], [7.0, 8.0, 9.0]])
+    stamps = np.array([[7, 8, 9], [5, 6, 7], [7, 8, 9], [9, 10, 11]])  # the second ended earlier, the last later
     wanted = np.array([7, 8, 9])
-    got = cold.forecast(state, known, at(0.0, 0.0), point, stamps, wanted)
-    near = 1 / (np.radians([1.0, 2.0, 4.0]) * EARTH_KM)
+    got = cold.forecast(state, line(degrees), at(0.0, 0.0), 5 + scale[:, None] * anomaly, stamps, wanted)
+    near = 1 / np.abs(degrees)
     size = np.sqrt((near * scale**2).sum() / near.sum())
     want = [
         (near[0] * 1 + near[1] * 30) / (near[0] + near[1]),
         (near[0] * 2 + near[2] * 100) / (near[0] + near[2]),
-        (near[0] * 3 + near[2] * 200) / (near[0] + near[2]),
+        (near[0] * 3 + near[2] * 200 + near[3] * 7) / (near[0] + near[2] + near[3]),
     ]
     np.testing.assert_allclose(got[0], 5 + size * np.array(want), rtol=1e-9)
+
+
+def test_the_five_nearest_that_forecast_a_step_are_asked() -> None:
+    degrees = np.arange(1.0, 21.0)
+    point = np.tile(np.arange(20.0)[:, None], (1, 3))
+    point[[0, 3], 1] = np.nan
+    stamps = np.tile(np.arange(3), (20, 1))
+    known = line(list(degrees))
+    got = cold.forecast(state_of(np.zeros(20)), known, at(0.0, 0.0), point, stamps, np.arange(3))
+
+    def mean(chosen: list[int]) -> float:
+        return float(np.average(chosen, weights=1 / degrees[chosen]))
+
+    np.testing.assert_allclose(got[0, :2], [mean([0, 1, 2, 3, 4]), mean([1, 2, 4, 5, 6])], rtol=1e-9)
+    point[:12] = np.nan  # series that ended long ago do not stand in the way of those beyond them
+    got = cold.forecast(state_of(np.zeros(20)), known, at(0.0, 0.0), point, stamps, np.arange(3))
+    np.testing.assert_allclose(got[0], mean([12, 13, 14, 15, 16]), rtol=1e-9)
+
+
+def test_on_top_of_a_station_its_forecast_counts_most() -> None:
+    known = line([0.0, 0.5, 1.0, 1.5])
+    point = np.array([[1.0], [0.0], [0.0], [0.0]])
+    got = cold.forecast(state_of(np.zeros(4)), known, at(0.0, 0.0), point, np.zeros((4, 1)), np.zeros(1))
+    assert 0.95 < got[0, 0] < 1
 
 
 def test_without_any_forecast_a_place_is_expected_at_its_normal() -> None:
@@ -367,6 +405,24 @@ def test_isolated_places_get_wider_intervals_and_few_errors_none() -> None:
     assert np.isnan(lone).all()  # two errors tell of no interval of 80 %
 
 
+def test_widths_come_from_at_most_fifty_origins_a_place() -> None:
+    known = places(12, high=False)
+    missed = np.random.default_rng(0).normal(size=(12, 120, H))
+    got = cold.half_widths(missed, known, at(40.0, 178.0), (80.0,))
+    np.testing.assert_array_equal(got, cold.half_widths(missed[:, ::3], known, at(40.0, 178.0), (80.0,)))
+
+
+def test_twins_do_not_make_their_surroundings_seem_dense() -> None:
+    known = line([0.0, 5.0, 10.0, 15.0, 20.0])
+    doubled = line([0.0, 5.0, 10.0, 15.0, 20.0, 0.001, 5.001, 10.001, 15.001, 20.001])
+    missed = np.random.default_rng(0).normal(size=(5, 30, H))
+    far = at(0.0, 40.0)
+    want = cold.half_widths(missed, known, far, (80.0,))
+    twice = np.concatenate([missed, missed])
+    got = cold.half_widths(twice, doubled, far, (80.0,), np.tile(np.arange(5), 2))
+    np.testing.assert_allclose(got, want, rtol=1e-12)
+
+
 # What is said.
 
 
@@ -381,6 +437,12 @@ def test_places_without_coordinates_are_listed() -> None:
 def test_a_lack_of_elevation_is_told() -> None:
     with pytest.warns(DataWarning, match="no elevation for x: told by position alone"):
         cold.check(places(3), at(40.0, 178.0), "Blend")
+    both = Places(np.array(["x", "z"]), np.full(2, 40.0), np.full(2, 178.0), np.array([10.0, np.nan]))
+    with pytest.warns(DataWarning, match="no elevation for z: told"):
+        cold.check(places(3), both, "Blend")
+    third = Places(places(3).ids, places(3).lat, places(3).lon, np.array([np.nan, 10.0, np.nan]))
+    with pytest.warns(DataWarning, match="most places it was fitted on have no elevation: x are told"):
+        cold.check(third, at(40.0, 178.0, 10.0), "Blend")
     with pytest.warns(DataWarning, match="most places it was fitted on have no elevation: x are told"):
         cold.check(places(3, high=False), at(40.0, 178.0, 10.0), "Blend")
     with warnings.catch_warnings():

@@ -66,7 +66,7 @@ def normals_at(state: State, places: Places, others: Places, location: Int | Non
 
     Coefficients follow position and elevation by local regression; the spread is an inverse-distance mean.
     """
-    lends = _lenders(state, places)
+    lends = _lenders(state)
     told = around(places.take(lends), others, location=_of(location, lends), elevation=_climbs(places))
     return _carried(state, lends, told)
 
@@ -88,7 +88,7 @@ def forecast(
     own = normals_at(state, places, others, location)
     normal, scale = normals.at(own, np.arange(len(others)), np.broadcast_to(wanted, (len(others), len(wanted))))
     anomaly = _aligned(_anomalies(state, point, stamps), stamps, wanted)
-    lends = _lenders(state, places) & np.isfinite(anomaly).any(axis=1)
+    lends = _lenders(state) & np.isfinite(anomaly).any(axis=1)
     found = nearest_to(places.take(lends), others, ASKED, _of(location, lends))
     return normal + scale * _taken_over(found, anomaly[lends])
 
@@ -108,7 +108,7 @@ def errors(
     """
     out = np.full(actual.shape, np.nan)
     anomaly = _anomalies(state, point, stamps)
-    lends = _lenders(state, places)
+    lends = _lenders(state)
     index = np.flatnonzero(lends)
     told = left_out(places.take(index), location=_of(location, index), elevation=_climbs(places))
     own = _carried(state, lends, told)
@@ -125,7 +125,7 @@ def half_widths(
 
     Wider where a place is farther from its nearest than those around it are from theirs; NaN where errors are too few.
     """
-    use = np.isfinite(missed).any(axis=(1, 2)) & places.known
+    use: Bool = np.isfinite(missed).any(axis=(1, 2))
     some = missed[use][:, :: max(-(-missed.shape[1] // ORIGINS), 1)]
     told, where = places.take(use), _of(location, use)
     found = nearest_to(told, others, LOCAL, where)
@@ -151,10 +151,9 @@ def _stretch(km: Float, lonely: Float) -> Float:
     return factor
 
 
-def _lenders(state: State, places: Places) -> Bool:
-    """Places (n,) with coordinates and a normal."""
-    told = np.isfinite(state["coef"]).all(axis=1) & np.isfinite(state["spread"]).all(axis=1)
-    lends: Bool = places.known & told
+def _lenders(state: State) -> Bool:
+    """Places (n,) with a normal."""
+    lends: Bool = np.isfinite(state["coef"]).all(axis=1)
     return lends
 
 

@@ -101,8 +101,7 @@ def _of(values: Float, index: Int) -> Float:
 
 def _climbs(rise: Float, there: Bool, elevation: bool) -> Bool:
     """Whether elevation is gone by (m,): that of at least half of the neighbours, and the place's own, are known."""
-    known = np.isfinite(rise).sum(axis=1)
-    most: Bool = (known > 0) & (2 * known >= there.sum(axis=1))
+    most: Bool = 2 * np.isfinite(rise).sum(axis=1) >= there.sum(axis=1)
     return most & elevation
 
 

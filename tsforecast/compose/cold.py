@@ -125,7 +125,7 @@ def half_widths(
 
     Wider where a place is farther from its nearest than those around it are from theirs; NaN where errors are too few.
     """
-    use: Bool = np.isfinite(missed).any(axis=(1, 2))
+    use = np.flatnonzero(np.isfinite(missed).any(axis=(1, 2)))
     some = missed[use][:, :: max(-(-missed.shape[1] // ORIGINS), 1)]
     told, where = places.take(use), _of(location, use)
     found = nearest_to(told, others, LOCAL, where)

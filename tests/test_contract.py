@@ -8,6 +8,7 @@ import pytest
 
 from tsforecast import contract
 from tsforecast.calendars.pooled import KoreanHolidays
+from tsforecast.compose.blend import Blend
 from tsforecast.contract import check_forecaster
 from tsforecast.forecaster import Forecaster
 from tsforecast.intervals import Conformal
@@ -20,13 +21,20 @@ from tsforecast.registry import FORECASTERS, find
 
 EXAMPLE = contract.example()
 SHORT: dict[str, Any] = {"epochs": 1, "sample": 320}  # what is promised does not wait for a net to learn
-QUICK = dict.fromkeys(("CNN", "GRU", "LSTM", "MLP", "RNN"), SHORT)
+PAIR = (AR(3, ridge=0, transform=None), SeasonalNaive())
+QUICK: dict[str, Any] = dict.fromkeys(("CNN", "GRU", "LSTM", "MLP", "RNN"), SHORT) | {"Blend": {"members": PAIR}}
 ALONE: dict[str, Any] = {"epochs": 2, "scope": "series", "validation": 0.4, "window": 8, "hidden": 12}
 WAYS: dict[str, Callable[[], Forecaster]] = {
     "AR plain": lambda: AR(3, ridge=0, transform=None),
     "AR direct": lambda: AR([1, 2, 7], ridge=0.1, transform=None, strategy="direct"),
     "AR calendar": lambda: AR(2, calendar=("weekday", "KR", {"date": ["2024-02-14"], "name": ["x"]}), transform="log"),
     "AR global": lambda: AR(3, scope="global", ridge=0.1, transform="log"),
+    "Blend equal": lambda: Blend(PAIR, "equal"),
+    "Blend inverse": lambda: Blend(PAIR, "inverse_mse", scope="region", kappa=0),
+    "Blend median": lambda: Blend((*PAIR, WindowMean(4)), "median"),
+    "Blend series": lambda: Blend(PAIR, scope="series", bands=(1, 3)),
+    "Blend with columns": lambda: Blend((AR(2, calendar="weekday"), Blend(PAIR, kappa=0, alias="inner"))),
+    "Blend with a net": lambda: Blend((PAIR[1], LSTM(**SHORT))),
     "Climatology means": lambda: Climatology(7),
     "Climatology harmonics": lambda: Climatology(30, kind="harmonics"),
     "CNN series": lambda: CNN(**ALONE, norm="batch"),

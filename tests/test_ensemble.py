@@ -73,31 +73,44 @@ plans = st.builds(
 )
 
 
-@given(plans, st.integers(1, 15), st.integers(1, 40), st.lists(st.integers(0, 900), min_size=1, max_size=4))
+rows_of = st.one_of(st.integers(0, 120), st.integers(0, 900))
+
+
+@given(plans, st.integers(1, 15), st.integers(1, 40), st.lists(rows_of, min_size=1, max_size=4))
 def test_origins_are_those_that_a_loop_finds(plan: Plan, h: int, need: int, lengths: list[int]) -> None:
     lengths[0] = max(lengths[0], 1)
     panel = panel_of(lengths)
     cutoffs, step = origins_of(panel, h, plan, need)
     for i, rows in enumerate(lengths):
-        length = rows if plan.alone else max(lengths)
-        expected = origins_by_hand(length, h, plan, need, 48 if plan.alone else 365)
-        got = cutoffs[:, i]
-        kept = np.append(got[:-1] != got[1:], True) if len(got) else np.zeros(0, bool)
-        assert (got[kept & (got >= 0)] + 1).tolist() == expected
-        assert (np.diff(expected) == step[i]).all()
+        longest = rows if plan.alone else max(lengths)
+        expected = origins_by_hand(longest, h, plan, need, 48 if plan.alone else 365)
         assert not expected or expected[0] >= need
-        if plan.alone:
+        assert (np.diff(expected) == step[i]).all()
+        if sum(rows >= origin + h for origin in expected) < min(FEW, len(expected)):
+            expected = [origin - longest + rows for origin in expected]
+        got = cutoffs[:, i]
+        if plan.alone:  # as many for each series; the first stands for those that it has not
             assert len(got) == (48 if plan.windows == "auto" else plan.windows)
+            got = got[np.append(got[:-1] != got[1:], True) & (got >= 0)]
+        assert (got + 1).tolist() == expected
 
 
 def test_series_that_begin_late_or_end_early_are_cut_at_the_same_dates() -> None:
-    panel = panel_of([100, 60, 30], [0, 40, 10])
+    panel = panel_of([200, 100, 30, 100], [0, 95, 165, 40])
     cutoffs, step = origins_of(panel, 5, Plan("auto", "auto", 24, False), 10)
-    assert (cutoffs == cutoffs[:, :1]).all()
-    assert cutoffs[-1, 0] + 5 == 99
+    assert (cutoffs[:, :3] == cutoffs[:, :1]).all()
+    assert cutoffs[-1].tolist() == [194, 194, 194, 134]  # the last one ended before the validation rows
     alone = origins_of(panel, 5, Plan("auto", "auto", 24, True), 10)[0]
     assert (alone[-1] + 5 == panel.last).all()
     assert (step == 1).all()
+
+
+def test_a_series_that_ended_long_ago_has_intervals_too() -> None:
+    panel = panel_of([200, 80, 190], [0, 0, 0])
+    got = Blend([AR(2, ridge=0, transform=None), Naive()]).fit(panel, h=3).predict(levels=[95])
+    width = (got["Blend-hi-95"] - got["Blend-lo-95"]).to_numpy().reshape(3, 3)
+    assert (width > 2).all()  # of noise with variance 1
+    assert (width < 8).all()
 
 
 # --- what members are shown
@@ -146,6 +159,11 @@ def test_a_member_judged_beside_its_blend_is_fitted_once_for_both(refit: Any, sc
         np.testing.assert_allclose(both.point, apart.point, rtol=1e-12)
 
 
+def test_levels_ask_for_no_fit_more() -> None:
+    backtest([Spy(), Blend([Spy(), Drift()])], panel_of([150, 130]), h=3, windows=4, levels=(80,))
+    assert set(Counter(Spy.seen).values()) == {1}
+
+
 def test_a_memory_tells_panels_horizons_and_models_apart() -> None:
     one, other = panel_of([40]), panel_of([40])
     memory = Memory(one, 3)
@@ -172,6 +190,14 @@ def test_validation_holds_what_the_members_say_when_rolled_without_refitting() -
             point = fitted.predict(h)[member.name].to_numpy().reshape(2, h)
             np.testing.assert_allclose(seen.point[j, w], point, rtol=1e-9)
             np.testing.assert_array_equal(seen.actual[w], panel.y.reshape(2, 90)[:, cutoff[0] + 1 : cutoff[0] + 1 + h])
+
+
+def test_a_series_with_few_origins_has_the_errors_of_each_once() -> None:
+    panel = panel_of([200, 40])
+    seen = validated((Naive(), Drift()), panel, 3, Plan("auto", "auto", FEW, True), Memory(panel, 3))
+    there = np.isfinite(seen.actual).all(axis=2)
+    assert there.sum(axis=0).tolist() == [48, len(origins_by_hand(40, 3, Plan("auto", "auto", FEW, True), 2, 48))]
+    assert len(np.unique(seen.cutoffs[there[:, 1], 1])) == there[:, 1].sum()
 
 
 @pytest.mark.parametrize("alone", [False, True])

@@ -29,7 +29,7 @@ FOLDS = 5
 
 class Plan(NamedTuple):
     """How to validate: `windows` origins `step` rows apart, each "auto" or given; `least` rows that they should
-    cover; `alone` where each series counts from its own end, else all from the same date.
+    cover; `alone` where each series counts from its own end, else all from the same date but those that ended long ago.
     """
 
     windows: int | Literal["auto"]
@@ -88,7 +88,12 @@ def origins_of(panel: Panel, h: int, plan: Plan, need: int) -> tuple[Int, Int]:
     if not plan.alone:
         windows = int(min(windows, fitting.max(initial=0)))
     back = h + step * np.arange(windows - 1, -1, -1, dtype=np.int64)[:, None]
-    end = panel.last if plan.alone else np.full(n, panel.last.max(initial=0))
+    end = panel.last
+    if not plan.alone:
+        # A series that ended before it saw enough of the common dates counts from its own end.
+        newest = end.max(initial=0)
+        seen = windows + (end - newest) // step
+        end = np.where(seen >= min(FEW, windows), newest, end)
     there = np.arange(windows - 1, -1, -1)[:, None] < fitting
     # The members are fitted at the first origin of all: one before the held-out rows stands for those left out.
     first = end - h - step * np.maximum(np.minimum(fitting, windows) - 1, 0)

@@ -19,6 +19,7 @@ from tsforecast.windows import gcv_ridge
 __all__ = ["Stack"]
 
 FINALS = ("ridge", "ols", "nonnegative")
+ROUNDING = 8 * np.finfo(np.float64).eps
 
 
 @dataclass(eq=False, repr=False)
@@ -92,7 +93,10 @@ def _mean(points: Float, there: Bool) -> Float:
 def _about_mean(seen: Validation) -> Float:
     """Forecasts less their mean, then the truth less that mean (m + 1, w, n, h), in units of each series."""
     mean = seen.point.mean(axis=0)
-    parts = np.concatenate([seen.point - mean, (seen.actual - mean)[None]])
+    apart = seen.point - mean
+    # Members that forecast alike are not told apart by their rounding.
+    apart[np.abs(apart) <= ROUNDING * np.abs(mean)] = 0.0
+    parts = np.concatenate([apart, (seen.actual - mean)[None]])
     return np.where(seen.enough[:, None], parts / sizes_of(seen)[:, None], np.nan)
 
 

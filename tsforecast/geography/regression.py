@@ -15,7 +15,7 @@ from tsforecast.geography.fields import Field, field, filled, persistence
 from tsforecast.panel import Bool, Float, Int, Panel, seasons
 
 __all__ = [
-    "Ground", "Moments", "Terms", "View", "answers", "following", "held_out", "moments", "origins_kept", "picked", "pooled",
+    "Ground", "Moments", "Terms", "View", "answers", "following", "held_errors", "held_out", "moments", "origins_kept", "picked", "pooled",
 ]  # fmt: skip
 
 PRIOR = 10.0
@@ -148,6 +148,21 @@ def origins_kept(held: Int, h: int) -> Int:
     most = int(held.max(initial=0))
     count = int(np.clip(ERRORS // max(len(held) * h, 1), 20, max(most, 20)))
     return np.unique(np.linspace(1, most, count).astype(np.int64))[::-1]
+
+
+def held_errors(ground: Ground, told: Float, scale: Float, held: Int, back: Int) -> Float:
+    """Errors (n, c, h) of anomalies `told` (n, h, c) from `back` (c,) rows before the end, times the scale (n, T) there.
+
+    NaN where an origin is not among the `held` (n,) rows, or its target is missing.
+    """
+    at, inside = ground.origins(held, back)
+    out = np.empty((len(at), len(back), told.shape[1]))
+    for first in range(0, len(at), SERIES):
+        some = slice(first, first + SERIES)
+        actual, unit = (picked(following(rows[some], told.shape[1]), at[some]) for rows in (ground.values, scale))
+        error = np.where(inside[some, None], (actual - told[some]) * unit, np.nan)
+        out[some] = np.swapaxes(error, 1, 2)
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,15 @@ import numpy as np
 from tsforecast import normals
 from tsforecast.geography import Places, field, locations
 from tsforecast.geography.regression import (
-    Ground, View, answers, following, held_out, moments, origins_kept, picked, pooled,
+    Ground,
+    View,
+    answers,
+    held_errors,
+    held_out,
+    moments,
+    origins_kept,
+    picked,
+    pooled,
 )  # fmt: skip
 from tsforecast.models.knn.choosing import Choice, Spec, choose, left, parts, shared_fit, usual
 from tsforecast.models.knn.sources import Scene, view
@@ -38,7 +46,8 @@ def fit(panel: Panel, h: int, spec: Spec, places: Places, base: str, back: Int |
         chosen, mse = choose(early, spec, held, bands, h)
         back = origins_kept(held, h) if back is None else back
         scale = field(panel, normals.rows(normal, panel)[1]).values.T
-        errors = _errors(early.ground, trained(early, chosen, bands, h), scale, held, back)
+        told = forecast(early.ground, trained(early, chosen, bands, h), early.ground.origins(held, back)[0])
+        errors = held_errors(early.ground, told, scale, held, back)
     whole, normal, _ = scene(np.zeros_like(held))
     reach = whole.ground.terms.depth + 4 + (int(np.ptp(panel.last)) if len(panel) else 0)
     choice = {str(first): [*one, float(error)] for first, one, error in zip(bands, chosen, mse, strict=True)}
@@ -87,19 +96,6 @@ def _alone(ground: Ground, h: int) -> Float:
     own = ground.own
     gram, cross = pooled(ground, lambda some: own[some], np.zeros(len(own), np.int64), h)
     return answers(gram, cross)[0].T if len(gram) else np.zeros((ground.terms.count, h))
-
-
-def _errors(ground: Ground, state: State, scale: Float, held: Int, back: Int) -> Float:
-    """Held-out errors (n, c, h) from `back` (c,) rows before the end, in units of the data by `scale` (n, T)."""
-    at, inside = ground.origins(held, back)
-    told = forecast(ground, state, at)
-    h = told.shape[1]
-    out = np.empty((len(at), len(back), h))
-    for some in parts(ground.order, h * ground.values.shape[1]):
-        actual, unit = (picked(following(rows[some], h), at[some]) for rows in (ground.values, scale))
-        error = np.where(inside[some][:, None], (actual - told[some]) * unit, np.nan)
-        out[some] = np.swapaxes(error, 1, 2)
-    return out
 
 
 def forecast(ground: Ground, state: State, at: Int) -> Float:

@@ -16,7 +16,7 @@ from tsforecast.geography import places_of
 from tsforecast.intervals import Conformal
 from tsforecast.models.knn import fitting, forecasting
 from tsforecast.models.knn.choosing import Spec
-from tsforecast.panel import Float, Int, Panel
+from tsforecast.panel import Float, Panel
 from tsforecast.rolling import Roll, State
 
 __all__ = ["KNN"]

@@ -1,0 +1,159 @@
+"""Coefficients of every region and step, and the forecasts that they make."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsforecast import growth, normals
+from tsforecast.forecast import Forecast
+from tsforecast.geography import Field, Places, clusters, field, places_of
+from tsforecast.geography.regression import (
+    Ground,
+    Terms,
+    answers,
+    held_errors,
+    held_out,
+    origins_kept,
+    picked,
+    pooled,
+)  # fmt: skip
+from tsforecast.panel import Bool, Float, Int, Panel
+from tsforecast.rolling import State
+
+__all__ = ["fit", "inside", "joined", "newcomers", "predict"]
+
+LEAST = 3
+"""Series that a region must have to be told of."""
+AROUND = 10
+"""Places in a cluster, on average, where clusters stand in for small regions."""
+PENALTY = 1000.0
+"""Pseudo-rows that hold a region to all series."""
+
+
+def fit(panel: Panel, h: int, scope: str, name: str, base: Literal["auto", "none"], back: Int | None) -> State:
+    """Fitted state of n series; `back` (c,) rows from the end are origins whose errors are kept, None for the usual."""
+    places = _placed(panel, name)
+    region, around = _groups(panel, scope, places)
+    held = held_out(panel, h)
+    errors = np.full((len(panel), 1, h), np.nan)
+
+    def trained(held: Int) -> tuple[State, Ground, Float, Int]:
+        normal = normals.fit(panel.replace(stop=panel.stop - held), base, places)
+        ground = Ground.of(normals.anomalies(normal, panel), held, np.argsort(places.rank))
+        return normal, ground, *_models(ground, region, around, h)
+
+    if held.any():
+        normal, ground, coef, model = trained(held)
+        back = origins_kept(held, h) if back is None else back
+        told = np.swapaxes(coef[model], 1, 2) @ picked(ground.own, ground.origins(held, back)[0])
+        errors = held_errors(ground, told, field(panel, normals.rows(normal, panel)[1]).values.T, held, back)
+    normal, ground, coef, model = trained(np.zeros_like(held))
+    return {
+        "normal": normal, "own": ground.persistence, "coef": coef, "model": model, "errors": errors,
+        "reach": ground.terms.depth + 4,
+    }  # fmt: skip
+
+
+def _placed(panel: Panel, name: str) -> Places:
+    """Places of the series; all unknown where there are no coordinates."""
+    if {"lat", "lon"} <= set(panel.static):
+        return places_of(panel.static, panel.ids, name, quiet=True)
+    nowhere = np.full(len(panel), np.nan)
+    return Places(panel.ids, nowhere, nowhere, nowhere)
+
+
+def _groups(panel: Panel, scope: str, places: Places) -> tuple[Int, Int]:
+    """Region (n,) and cluster (n,) of each series, -1 where it has none that is large enough."""
+    nothing = np.full(len(panel), -1, dtype=np.int64)
+    if scope == "global":
+        return nothing, nothing
+    if scope == "series":
+        return np.arange(len(panel), dtype=np.int64), nothing
+    given = panel.static[scope]
+    there = _given(given)
+    region = nothing.copy()
+    region[there] = np.unique(given[there].astype(str), return_inverse=True)[1]
+    region = _large(region)
+    if (region >= 0).all() or not places.known.any():
+        return region, nothing
+    return region, _large(clusters(places, max(1, round(int(places.known.sum()) / AROUND))).label)
+
+
+def _given(values: NDArray[Any]) -> Bool:
+    """Entries of a static column that are not missing."""
+    if values.dtype.kind == "f":
+        return np.asarray(np.isfinite(values))
+    return np.array([value is not None and value == value and value != "" for value in values.tolist()], dtype=bool)
+
+
+def _large(group: Int) -> Int:
+    """Groups (n,) with -1 for those of too few series, numbered anew."""
+    count = np.bincount(group[group >= 0], minlength=int(group.max(initial=-1)) + 1)
+    number = np.where(count >= LEAST, np.cumsum(count >= LEAST) - 1, -1)
+    return np.where(group >= 0, number[group], -1) if len(number) else group
+
+
+def _models(ground: Ground, region: Int, around: Int, h: int) -> tuple[Float, Int]:
+    """Coefficients (g, k, h) and which of them each series (n,) goes by: of all series, of regions, of clusters."""
+    own, regions = ground.own, int(region.max(initial=-1)) + 1
+
+    def columns(some: Int) -> Float:
+        return own[some]
+
+    gram, cross = pooled(ground, columns, np.where(region < 0, regions, region), h)
+    whole = gram.sum(axis=0), cross.sum(axis=0)
+    shared = answers(*whole)
+    parts = [(gram[:regions], cross[:regions])]
+    if (around >= 0).any():
+        parts.append(pooled(ground, columns, around, h))
+    gram, cross = (np.concatenate(part) for part in zip(*parts, strict=True))
+    left = cross - np.einsum("ghij,hj->ghi", gram, shared)
+    coef = np.concatenate([shared[None], shared + answers(gram, left, PENALTY)])
+    model = np.where(region >= 0, 1 + region, np.where(around >= 0, 1 + regions + around, 0))
+    return np.swapaxes(coef, 1, 2), model
+
+
+def predict(state: State, panel: Panel, h: int) -> Forecast:
+    """Forecasts of the h steps after each span, from its last rows."""
+    anomalies = normals.anomalies(state["normal"], panel.tail(state["reach"]))
+    normal, scale = normals.ahead(state["normal"], panel, h)
+    laid = field(anomalies, anomalies.y)
+    at = np.maximum(panel.last - laid.first, 0)[:, None]
+    x = picked(_own(state, panel, laid), at)[:, :, 0]
+    coef = state["coef"][state["model"][panel.series]][:, :, :h]
+    return Forecast(normal + scale * (coef * x[:, :, None]).sum(axis=1))
+
+
+def _own(state: State, panel: Panel, laid: Field) -> Float:
+    """Own columns (n, k, T) of the spans."""
+    stop = np.full(len(panel), len(laid.values))
+    order = np.arange(len(panel))
+    return Ground(laid.values.T, laid.first, stop, state["own"][panel.series], order, Terms.of(panel)).own
+
+
+def inside(state: State, panel: Panel) -> Float:
+    """Values (N,) of all rows as forecast from the row before; before the first one stands the normal."""
+    normal, scale = normals.rows(state["normal"], panel)
+    laid = field(panel, (panel.y - normal) / scale)
+    coef = state["coef"][state["model"][panel.series]][:, :, 0]
+    told = np.concatenate([np.zeros((len(panel), 1)), np.einsum("nk,nkt->nt", coef, _own(state, panel, laid))], axis=1)
+    rows, owner = panel.rows, panel.owner
+    out = np.full(len(panel.y), np.nan)
+    out[rows] = normal[rows] + scale[rows] * told[owner, panel.position(rows, owner) - laid.first]
+    return out
+
+
+def newcomers(state: State, panel: Panel, base: Literal["auto", "none"]) -> State:
+    """State of series met later: normals of their own, the model of all series."""
+    normal = normals.fit(panel, base)
+    ground = Ground.of(normals.anomalies(normal, panel), np.zeros(len(panel), np.int64), np.arange(len(panel)))
+    return {"normal": normal, "own": ground.persistence, "model": np.zeros(len(panel), np.int64)}
+
+
+def joined(old: State, new: State, n_old: int, n_new: int) -> State:
+    """The fitted state with newcomers behind."""
+    each = ("normal", "own", "model")
+    return {**old, **growth.joined({name: old[name] for name in each}, new, n_old, n_new)}

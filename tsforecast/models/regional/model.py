@@ -1,0 +1,73 @@
+"""RegionalLinear: linear regressions on own lags, one a region and step, shrunk to that of all series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from tsforecast.errors import ConfigError, listed
+from tsforecast.forecast import Forecast
+from tsforecast.forecaster import Forecaster
+from tsforecast.intervals import Conformal
+from tsforecast.models.regional import fitting
+from tsforecast.panel import Float, Panel
+from tsforecast.rolling import Roll, State
+
+__all__ = ["RegionalLinear"]
+
+
+@dataclass(eq=False, repr=False)
+class RegionalLinear(Forecaster):
+    """Direct linear regressions of anomalies on own lags, shared by the series of a region.
+
+    Anomalies are what the seasonal normal leaves (`base="none"`: the mean), in units of its spread. For days the
+    regressors are the values 0, 1 and 2 rows back and the means of 7 and 90 rows; above a day the values 0 and 1 rows
+    back and the mean of a year. `scope` is the static column that tells the regions, "global" or "series"; the
+    coefficients of each are shrunk to those of all series by 1000 pseudo-rows. A region of fewer than 3 series goes by
+    the series around it, where static lat and lon are there, or else by all. Intervals come from the errors on the last
+    quarter of the rows (a year of days at most), forecast by what was fitted before them.
+    """
+
+    scope: str = "region"
+    base: Literal["auto", "none"] = field(default="auto", kw_only=True)
+
+    needs: ClassVar[Any] = "panel"
+    uses_columns: ClassVar[bool] = False
+    complexity: ClassVar[int] = 2
+
+    @property
+    def needs_h(self) -> bool:
+        """A regression is fitted for each step."""
+        return True
+
+    def _check(self, panel: Panel, h: int | None) -> None:
+        if self.base not in ("auto", "none"):
+            raise ConfigError(f'base must be "auto" (a seasonal normal) or "none" (the mean), got {self.base!r}')
+        if self.scope not in ("global", "series", *panel.static):
+            there = f"static columns: {listed(panel.static, 20)}" if panel.static else "no static table was given"
+            raise ConfigError(
+                f"{self.name}: scope={self.scope!r} is not a static column ({there}); give one, as in "
+                'fit(data, h=14, static=places) with a column of regions, or scope="global" for one model of all series'
+            )
+
+    def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
+        assert h is not None  # `needs_h` has asked for it
+        panel = panel.replace(series=np.arange(len(panel), dtype=np.int64))
+        recipe = self.intervals
+        back = -recipe.origins(np.zeros(1, np.int64), h)[:, 0] if isinstance(recipe, Conformal) else None
+        return fitting.fit(panel, h, self.scope, self.name, self.base, back)
+
+    def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
+        return fitting.predict(state, panel, h)
+
+    def _errors(self, fit: State, panel: Panel, h: int) -> Float:
+        return np.asarray(fit["errors"])
+
+    def _inside(self, state: State, panel: Panel) -> Float | None:
+        return fitting.inside(state, panel)
+
+    def _keep(self, state: State) -> int | None:
+        return int(state["reach"])

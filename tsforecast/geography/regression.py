@@ -15,8 +15,19 @@ from tsforecast.geography.fields import Field, field, filled, persistence
 from tsforecast.panel import Bool, Float, Int, Panel, seasons
 
 __all__ = [
-    "Ground", "Moments", "Terms", "View", "answers", "following", "held_errors", "held_out", "moments", "origins_kept", "picked", "pooled",
-]  # fmt: skip
+    "Ground",
+    "Moments",
+    "Terms",
+    "View",
+    "answers",
+    "following",
+    "held_errors",
+    "held_out",
+    "moments",
+    "origins_kept",
+    "picked",
+    "pooled",
+]
 
 PRIOR = 10.0
 """Rows of no signal that a shared fit is shrunk by: what a handful of rows says counts for little."""
@@ -75,12 +86,14 @@ class Terms:
 class Ground:
     """Anomalies `values` (n, T) of n series, NaN where missing, of which those before `stop` (n,) are learned from.
 
-    `first` is the grid position of their first row; `persistence` (n,) fills gaps; `order` (n,) is that of the ids.
+    `first` is the grid position of their first row, `end` (n,) the row after the last of each; `persistence` (n,)
+    fills gaps; `order` (n,) is that of the ids.
     """
 
     values: Float
     first: int
     stop: Int
+    end: Int
     persistence: Float
     order: Int
     terms: Terms
@@ -89,10 +102,12 @@ class Ground:
     def of(cls, anomalies: Panel, held: Int, order: Int) -> Ground:
         """The spans of a panel of anomalies; their last `held` (n,) rows are not learned from."""
         laid = field(anomalies, anomalies.y)
-        stop = anomalies.replace(stop=anomalies.stop - held).last + 1 - laid.first
-        values = np.ascontiguousarray(laid.values.T)
-        ground = cls(values, laid.first, stop, np.zeros(len(values)), order, Terms.of(anomalies))
-        return cls(values, laid.first, stop, persistence(ground.early), order, ground.terms)
+        stop, end = (
+            panel.last + 1 - laid.first for panel in (anomalies.replace(stop=anomalies.stop - held), anomalies)
+        )
+        values, terms = np.ascontiguousarray(laid.values.T), Terms.of(anomalies)
+        ground = cls(values, laid.first, stop, end, np.zeros(len(values)), order, terms)
+        return cls(values, laid.first, stop, end, persistence(ground.early), order, terms)
 
     @property
     def early(self) -> Field:
@@ -109,10 +124,10 @@ class Ground:
         """What each series tells of itself at each row (n, k, T), gaps filled."""
         return self.terms.columns(np.ascontiguousarray(filled(Field(self.values.T, 0), self.persistence).T))
 
-    def origins(self, held: Int, back: Int) -> tuple[Int, Bool]:
-        """Rows (n, c) that lie `back` (c,) rows before the last of each series, and which of them are `held` (n,) out."""
-        at = (self.stop + held - 1)[:, None] - back
-        return np.maximum(at, 0), (back <= held[:, None]) & (at >= 0)
+    def origins(self, back: Int) -> tuple[Int, Bool]:
+        """Rows (n, c) that lie `back` (c,) rows before the last of each series; which of them are held out."""
+        at = (self.end - 1)[:, None] - back
+        return np.maximum(at, 0), (at >= self.stop[:, None] - 1) & (at >= 0)
 
     def use(self, some: Int) -> Bool:
         """Rows (s, T) that may be origins to learn from: from the first observed one on."""
@@ -134,7 +149,8 @@ def following(values: Float, h: int) -> Float:
 def picked(values: Float, at: Int) -> Float:
     """Values (s, ..., r) of (s, ..., T) at rows `at` (s, r)."""
     where = at.reshape(len(at), *[1] * (values.ndim - 2), at.shape[1])
-    return np.take_along_axis(values, where, axis=-1)
+    found: Float = np.take_along_axis(values, where, axis=-1)
+    return found
 
 
 def held_out(panel: Panel, h: int) -> Int:
@@ -150,12 +166,12 @@ def origins_kept(held: Int, h: int) -> Int:
     return np.unique(np.linspace(1, most, count).astype(np.int64))[::-1]
 
 
-def held_errors(ground: Ground, told: Float, scale: Float, held: Int, back: Int) -> Float:
-    """Errors (n, c, h) of anomalies `told` (n, h, c) from `back` (c,) rows before the end, times the scale (n, T) there.
+def held_errors(ground: Ground, told: Float, scale: Float, back: Int) -> Float:
+    """Errors (n, c, h) of anomalies `told` (n, h, c) from `back` (c,) rows before the end, by the `scale` (n, T) there.
 
-    NaN where an origin is not among the `held` (n,) rows, or its target is missing.
+    NaN where an origin is not held out, or its target is missing.
     """
-    at, inside = ground.origins(held, back)
+    at, inside = ground.origins(back)
     out = np.empty((len(at), len(back), told.shape[1]))
     for first in range(0, len(at), SERIES):
         some = slice(first, first + SERIES)

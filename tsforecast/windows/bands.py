@@ -8,7 +8,7 @@ import numpy as np
 
 from tsforecast.panel import Int, Panel
 
-__all__ = ["band_of", "bands_of"]
+__all__ = ["band_names", "band_of", "bands_of"]
 
 FINE = (1, 2, 4, 8)
 """First steps of the horizon bands of daily and finer data: the skill of models fades at different speeds."""
@@ -24,3 +24,9 @@ def band_of(first: Sequence[int], h: int) -> Int:
     """Band (h,) of each step, from the first steps of the bands."""
     found: Int = np.searchsorted(first, np.arange(1, h + 1), side="right") - 1
     return found.astype(np.int64)
+
+
+def band_names(first: Sequence[int], h: int) -> list[str]:
+    """Bands as text: 1, 2-3, 4-7, 8-14."""
+    ends = [*(int(step) - 1 for step in first[1:]), h]
+    return [str(a) if a == b else f"{a}-{b}" for a, b in zip(first, ends, strict=True)]

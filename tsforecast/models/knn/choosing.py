@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -14,10 +14,14 @@ from tsforecast.rolling import State
 from tsforecast.windows.bands import band_of
 from tsforecast.windows.blocks import side_by_side
 
-__all__ = ["Choice", "Spec", "choose", "left", "parts", "shared_fit", "usual"]
+__all__ = ["Base", "Choice", "Spec", "choose", "left", "parts", "shared_fit", "usual"]
+
+Base = Literal["auto", "none"]
 
 NEAR = (5, 10, 20, 40)
 """Neighbours, or clusters, that may be seen."""
+SHARES = (30, 11, 4)
+"""Places in a cluster, on average: the numbers of clusters that are tried."""
 PENALTIES = (25.0, 100.0, 400.0, 1600.0, 6400.0)
 """Pseudo-rows that may hold a place to the model shared by all."""
 USUAL_NEAR, USUAL_PENALTY = 20, 400.0
@@ -38,20 +42,23 @@ class Choice(NamedTuple):
 
 
 class Spec(NamedTuple):
-    """What may be chosen: kinds of sources, how many of them are seen, how many clusters there are."""
+    """What may be chosen, on anomalies from normals of `base`: kinds of sources, how many are seen, how many clusters
+    there are.
+    """
 
+    base: Base
     kinds: tuple[str, ...]
     near: tuple[int, ...]
     clusters: tuple[int, ...]
 
     @classmethod
-    def of(cls, k: int | None, mode: str, n: int) -> Spec:
+    def of(cls, base: Base, k: int | None, mode: str, n: int) -> Spec:
         """Choices for n places: k neighbours, or k clusters with `mode="cluster"`; None leaves them open."""
         sizes = tuple(size for size in NEAR if size < n) or NEAR[:1]
         if k is not None:
-            return cls(("cluster",), sizes, (k,)) if mode == "cluster" else cls(("neighbours",), (k,), ())
-        counts = tuple(sorted({max(1, round(n / share)) for share in (30, 11, 4)}))
-        return cls(("neighbours", "cluster") if mode == "auto" else (mode,), sizes, counts)
+            return cls(base, ("cluster",), sizes, (k,)) if mode == "cluster" else cls(base, ("neighbours",), (k,), ())
+        counts = tuple(sorted({max(1, round(n / share)) for share in SHARES}))
+        return cls(base, ("neighbours", "cluster") if mode == "auto" else (mode,), sizes, counts)
 
     def sources(self) -> list[tuple[str, int, tuple[int, ...]]]:
         """Every kind, number of clusters, and how many of them may be seen."""
@@ -92,18 +99,19 @@ def left(scene: Scene, seen: View, shared: Float, some: Int, near: int) -> tuple
     return x, scene.ground.targets(some, shared.shape[1]) - np.swapaxes(prior, 1, 2) @ x
 
 
-def choose(scene: Scene, spec: Spec, held: Int, bands: Sequence[int], h: int) -> tuple[list[Choice], Float]:
+def choose(scene: Scene, spec: Spec, bands: Sequence[int], h: int) -> tuple[list[Choice], Float]:
     """The choice of least held-out error in each band, and its mean squared error (b,) in units of the scales.
 
-    Coefficients are fitted on the rows before the `held` (n,) ones. One number of clusters serves all bands.
+    Coefficients are fitted on the rows before those held out. One number of clusters serves all bands.
     """
-    served = scene.ground.order[(scene.places.known & (held > 0))[scene.ground.order]]
+    ground = scene.ground
+    served = ground.order[(scene.places.known & (ground.end > ground.stop))[ground.order]]
     judges = served[np.unique(np.linspace(0, max(len(served) - 1, 0), min(JUDGES, len(served))).astype(np.int64))]
     tried: list[Choice] = []
     sums: list[Float] = []
     for kind, count, sizes in spec.sources():
         tried += [Choice(kind, count, size, penalty) for size in sizes for penalty in PENALTIES]
-        sums.append(_judged(scene, scene.plan(kind, count, max(sizes)), judges, sizes, held, h))
+        sums.append(_judged(scene, scene.plan(kind, count, max(sizes)), judges, sizes, h))
     every, band = np.concatenate(sums), band_of(bands, h)
     total = np.stack([every[:, :, band == b].sum(axis=2) for b in range(len(bands))], axis=2)
     mse = total[:, 0] / np.maximum(total[:, 1], 1.0)
@@ -120,14 +128,15 @@ def _one_clustering(tried: Sequence[Choice], mse: Float) -> Bool:
         return np.ones(len(tried), dtype=bool)
     unit = np.maximum(mse.min(axis=0), 1e-300)
     score = [(mse[clusters == count].min(axis=0) / unit).sum() for count in counts]
-    return (clusters == 0) | (clusters == counts[int(np.argmin(score))])
+    left: Bool = (clusters == 0) | (clusters == counts[int(np.argmin(score))])
+    return left
 
 
-def _judged(scene: Scene, plan: State, judges: Int, sizes: Sequence[int], held: Int, h: int) -> Float:
+def _judged(scene: Scene, plan: State, judges: Int, sizes: Sequence[int], h: int) -> Float:
     """Sums (sizes x penalties, 2, h) of squared held-out errors and their counts, over the places that judge."""
     ground, seen, most = scene.ground, view(plan, scene.ground), max(sizes)
     shared, k = shared_fit(scene, seen, h), seen.own.shape[1]
-    at, inside = ground.origins(held, np.arange(held.max(initial=1), 0, -1))
+    at, inside = ground.origins(np.arange(int((ground.end - ground.stop).max(initial=1)), 0, -1))
     tiles = parts(judges, (k + 2 * most) * ground.values.shape[1])
     out = np.zeros((len(tiles), len(sizes) * len(PENALTIES), 2, h))
 
@@ -144,4 +153,5 @@ def _judged(scene: Scene, plan: State, judges: Int, sizes: Sequence[int], held: 
             out[i, j, 0], out[i, j, 1] = (error**2).sum(axis=(0, 2)), told.sum(axis=(0, 2))
 
     side_by_side(len(tiles), work)
-    return out.sum(axis=0)
+    total: Float = out.sum(axis=0)
+    return total

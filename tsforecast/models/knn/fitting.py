@@ -26,35 +26,47 @@ from tsforecast.rolling import State
 from tsforecast.windows.bands import band_of, bands_of
 from tsforecast.windows.blocks import side_by_side
 
-__all__ = ["fit", "forecast"]
+__all__ = ["errors", "fit", "forecast"]
 
 
-def fit(panel: Panel, h: int, spec: Spec, places: Places, base: str, back: Int | None) -> State:
-    """Fitted state of n places; `back` (c,) rows from the end are origins whose errors are kept, None for the usual."""
-    location, order = locations(places, field(panel, panel.y)), np.argsort(places.rank)
+def fit(panel: Panel, h: int, spec: Spec, places: Places) -> State:
+    """Fitted state of n places."""
     bands, held = bands_of(panel, h), held_out(panel, h)
     chosen, mse = [usual(spec)] * len(bands), np.full(len(bands), np.nan)
-    errors = np.full((len(panel), 1, h), np.nan)
-
-    def scene(held: Int) -> tuple[Scene, State, Panel]:
-        normal = normals.fit(panel.replace(stop=panel.stop - held), base, places)
-        anomalies = normals.anomalies(normal, panel)
-        return Scene(Ground.of(anomalies, held, order), places, location), normal, anomalies
-
     if held.any():
-        early, normal, _ = scene(held)
-        chosen, mse = choose(early, spec, held, bands, h)
-        back = origins_kept(held, h) if back is None else back
-        scale = field(panel, normals.rows(normal, panel)[1]).values.T
-        told = forecast(early.ground, trained(early, chosen, bands, h), early.ground.origins(held, back)[0])
-        errors = held_errors(early.ground, told, scale, held, back)
-    whole, normal, _ = scene(np.zeros_like(held))
-    reach = whole.ground.terms.depth + 4 + (int(np.ptp(panel.last)) if len(panel) else 0)
+        chosen, mse = choose(_scene(panel, held, spec, places)[0], spec, bands, h)
+    scene, normal = _scene(panel, np.zeros_like(held), spec, places)
     choice = {str(first): [*one, float(error)] for first, one, error in zip(bands, chosen, mse, strict=True)}
-    return trained(whole, chosen, bands, h) | {"normal": normal, "errors": errors, "reach": reach, "choice": choice}
+    # A place is forecast with what others show at its own last row, however long ago that is.
+    reach = scene.ground.terms.depth + 4 + (int(np.ptp(panel.last)) if len(panel) else 0)
+    return _trained(scene, chosen, bands, h) | {"normal": normal, "choice": choice, "reach": reach}
 
 
-def trained(scene: Scene, chosen: Sequence[Choice], bands: Sequence[int], h: int) -> State:
+def errors(state: State, panel: Panel, h: int, spec: Spec, places: Places, back: Int | None) -> Float:
+    """Held-out errors (n, c, h) of what the state goes by, fitted before the held-out rows, in units of the data.
+
+    `back` (c,) rows from the end are the origins, None for the usual ones; NaN where no rows can be held out.
+    """
+    held = held_out(panel, h)
+    if not held.any():
+        return np.full((len(panel), 1, h), np.nan)
+    back = origins_kept(held, h) if back is None else back
+    scene, normal = _scene(panel, held, spec, places)
+    chosen = [Choice(*one[:4]) for one in state["choice"].values()]
+    early = _trained(scene, chosen, [int(first) for first in state["choice"]], h)
+    told = forecast(scene.ground, early, scene.ground.origins(back)[0])
+    scale = field(panel, normals.rows(normal, panel)[1]).values.T
+    return held_errors(scene.ground, told, scale, back)
+
+
+def _scene(panel: Panel, held: Int, spec: Spec, places: Places) -> tuple[Scene, State]:
+    """Anomalies of all rows, from normals that know nothing of the last `held` (n,) ones; and these normals."""
+    normal = normals.fit(panel.replace(stop=panel.stop - held), spec.base, places)
+    ground = Ground.of(normals.anomalies(normal, panel), held, np.argsort(places.rank))
+    return Scene(ground, places, locations(places, field(panel, panel.y))), normal
+
+
+def _trained(scene: Scene, chosen: Sequence[Choice], bands: Sequence[int], h: int) -> State:
     """For each kind its plan with coefficients (n, p, h), 0 at steps of other kinds; those of own columns (k, h)."""
     kinds: State = {}
     steps = [np.flatnonzero(band_of(bands, h) == b) for b in range(len(bands))]
@@ -62,7 +74,8 @@ def trained(scene: Scene, chosen: Sequence[Choice], bands: Sequence[int], h: int
         mine = [(choice, step) for choice, step in zip(chosen, steps, strict=True) if choice.kind == kind]
         most = max(choice.near for choice, _ in mine)
         plan = scene.plan(kind, mine[0][0].clusters, most)
-        kinds[kind] = plan | {"coef": _coefficients(scene, view(plan, scene.ground), mine, most, h)}
+        coef = _coefficients(scene, view(plan, scene.ground), mine, most, h)
+        kinds[kind] = plan | {"coef": coef, "steps": np.concatenate([step for _, step in mine])}
     ground = scene.ground
     return {"kinds": kinds, "own": ground.persistence, "order": ground.order, "alone": _alone(ground, h)}
 

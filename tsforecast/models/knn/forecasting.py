@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tsforecast import growth, normals
 from tsforecast.forecast import Forecast
-from tsforecast.geography import Field, field, persistence
-from tsforecast.geography.regression import Ground, Terms
+from tsforecast.geography import Field, field
+from tsforecast.geography.regression import Ground, Terms, held_errors, picked
 from tsforecast.models.knn import sources
+from tsforecast.models.knn.choosing import Base
 from tsforecast.models.knn.fitting import forecast
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import State
@@ -17,26 +20,24 @@ __all__ = ["inside", "joined", "newcomers", "predict"]
 
 
 def predict(state: State, panel: Panel, h: int) -> Forecast:
-    """Forecasts of the h steps after each span, from the last rows of the spans that are there."""
-    spans = panel.tail(state["reach"])
-    anomalies = normals.anomalies(state["normal"], spans)
+    """Forecasts of the h steps after each span, from the last rows of all spans that are there."""
+    anomalies = normals.anomalies(state["normal"], panel.tail(state["reach"]))
     normal, scale = normals.ahead(state["normal"], panel, h)
     point = np.full((len(panel), h), np.nan)
     for some in _once(panel.series):
         laid = field(anomalies.take(some), anomalies.y)
         at = np.zeros((len(state["order"]), 1), dtype=np.int64)
         at[panel.series[some], 0] = np.maximum(panel.last[some] - laid.first, 0)
-        told = forecast(_ground(state, panel, some, laid), state, at)[:, :h, 0]
-        point[some] = told[panel.series[some]]
+        told = forecast(_ground(state, panel, some, laid), state, at)
+        point[some] = told[panel.series[some], :h, 0]
     return Forecast(normal + scale * point)
 
 
 def _once(series: Int) -> list[Int]:
     """Spans in groups that hold no series twice."""
     order = np.argsort(series, kind="stable")
-    ordered = series[order]
     place = np.empty(len(series), dtype=np.int64)
-    place[order] = np.arange(len(series)) - np.searchsorted(ordered, ordered)
+    place[order] = np.arange(len(series)) - np.searchsorted(series[order], series[order])
     return [np.flatnonzero(place == number) for number in np.unique(place)]
 
 
@@ -45,7 +46,7 @@ def _ground(state: State, panel: Panel, some: Int, laid: Field) -> Ground:
     values = np.full((len(state["order"]), len(laid.values)), np.nan)
     values[panel.series[some]] = laid.values.T
     stop = np.full(len(values), len(laid.values))
-    return Ground(values, laid.first, stop, state["own"], state["order"], Terms.of(panel))
+    return Ground(values, laid.first, stop, stop, state["own"], state["order"], Terms.of(panel))
 
 
 def inside(state: State, panel: Panel) -> Float:
@@ -53,36 +54,37 @@ def inside(state: State, panel: Panel) -> Float:
     normal, scale = normals.rows(state["normal"], panel)
     laid = field(panel, (panel.y - normal) / scale)
     ground = _ground(state, panel, np.arange(len(panel)), laid)
-    every = np.broadcast_to(np.arange(len(laid.values)), (len(state["order"]), len(laid.values)))
-    one = {**state, "alone": state["alone"][:, :1]}
-    one["kinds"] = {kind: plan | {"coef": plan["coef"][:, :, :1]} for kind, plan in state["kinds"].items()}
-    told = np.concatenate([np.zeros((len(every), 1)), forecast(ground, one, every)[:, 0, :-1]], axis=1)
+    every = np.broadcast_to(np.arange(len(laid.values)), ground.values.shape)
+    kinds = {kind: plan | {"coef": plan["coef"][:, :, :1]} for kind, plan in state["kinds"].items()}
+    told = forecast(ground, {"kinds": kinds, "alone": state["alone"][:, :1]}, every)[:, 0]
+    told = np.concatenate([np.zeros((len(told), 1)), told[:, :-1]], axis=1)
     rows, owner = panel.rows, panel.owner
-    at = panel.position(rows, owner) - laid.first
     out = np.full(len(panel.y), np.nan)
-    out[rows] = normal[rows] + scale[rows] * told[panel.series[owner], at]
+    out[rows] = normal[rows] + scale[rows] * told[panel.series[owner], panel.position(rows, owner) - laid.first]
     return out
 
 
-def newcomers(state: State, panel: Panel, base: str) -> State:
-    """The state of series met later: normals of their own, coefficients of own columns alone."""
+def newcomers(state: State, panel: Panel, base: Base, back: Int) -> tuple[State, Float]:
+    """State of series met later, and their errors (n, c, h) from `back` (c,) rows before the end.
+
+    Normals of their own, and coefficients of own columns alone: where they lie is not known.
+    """
     normal = normals.fit(panel, base)
-    level, scale = normals.rows(normal, panel)
-    own = persistence(field(panel, (panel.y - level) / scale))
-    new = {"normal": normal, "own": own}
-    new["errors"] = np.full((len(panel), *state["errors"].shape[1:]), np.nan)
-    return new
+    none = np.zeros(len(panel), np.int64)
+    ground = Ground.of(normals.anomalies(normal, panel), none, np.arange(len(panel)))
+    told = state["alone"].T @ picked(ground.own, ground.origins(back)[0])
+    scale = field(panel, normals.rows(normal, panel)[1]).values.T
+    # All rows are as good as held out: no coefficient was fitted on them.
+    return {"normal": normal, "own": ground.persistence}, held_errors(replace(ground, stop=none), told, scale, back)
 
 
-def joined(old: State, new: State, panel: Panel, n_old: int) -> State:
-    """The fitted state with newcomers behind; to the others they are not there."""
-    n_new = len(panel) - n_old
-    each = growth.joined({k: old[k] for k in ("normal", "own", "errors")}, new, n_old, n_new)
+def joined(old: State, new: State, n_old: int, n_new: int) -> State:
+    """The fitted state with newcomers behind, that see nobody and are seen by nobody."""
     kinds = {}
     for kind, plan in old["kinds"].items():
-        k, told = len(old["alone"]), np.any(plan["coef"][np.flatnonzero(old["served"])[:1]] != 0, axis=(0, 1))
         coef = np.zeros((n_new, *plan["coef"].shape[1:]))
-        coef[:, :k] = np.where(told, old["alone"], 0.0)
+        coef[:, : len(old["alone"]), plan["steps"]] = old["alone"][:, plan["steps"]]
         kinds[kind] = sources.joined(plan, n_new) | {"coef": np.concatenate([plan["coef"], coef])}
-    order = np.concatenate([old["order"], n_old + np.arange(n_new)])
-    return old | each | {"kinds": kinds, "order": order}
+    each = growth.joined({name: old[name] for name in ("normal", "own")}, new, n_old, n_new)
+    order = np.concatenate([old["order"], np.arange(n_old, n_old + n_new)])
+    return {**old, **each, "kinds": kinds, "order": order}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +24,9 @@ from tsforecast.geography.regression import (
 from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.rolling import State
 
-__all__ = ["fit", "inside", "joined", "newcomers", "predict"]
+__all__ = ["errors", "fit", "inside", "joined", "newcomers", "predict"]
+
+Base = Literal["auto", "none"]
 
 LEAST = 3
 """Series that a region must have to be told of."""
@@ -33,28 +36,33 @@ PENALTY = 1000.0
 """Pseudo-rows that hold a region to all series."""
 
 
-def fit(panel: Panel, h: int, scope: str, name: str, base: Literal["auto", "none"], back: Int | None) -> State:
-    """Fitted state of n series; `back` (c,) rows from the end are origins whose errors are kept, None for the usual."""
-    places = _placed(panel, name)
-    region, around = _groups(panel, scope, places)
+def fit(panel: Panel, h: int, scope: str, name: str, base: Base) -> State:
+    """Fitted state of n series."""
+    normal, ground, coef, model = _trained(panel, h, scope, name, base, np.zeros(len(panel), np.int64))
+    reach = ground.terms.depth + 4
+    return {"normal": normal, "own": ground.persistence, "coef": coef, "model": model, "reach": reach}
+
+
+def errors(panel: Panel, h: int, scope: str, name: str, base: Base, back: Int | None) -> Float:
+    """Held-out errors (n, c, h) of coefficients fitted before the held-out rows.
+
+    `back` (c,) rows from the end are the origins, None for the usual ones; NaN where no rows can be held out.
+    """
     held = held_out(panel, h)
-    errors = np.full((len(panel), 1, h), np.nan)
+    if not held.any():
+        return np.full((len(panel), 1, h), np.nan)
+    normal, ground, coef, model = _trained(panel, h, scope, name, base, held)
+    back = origins_kept(held, h) if back is None else back
+    told = np.swapaxes(coef[model], 1, 2) @ picked(ground.own, ground.origins(back)[0])
+    return held_errors(ground, told, field(panel, normals.rows(normal, panel)[1]).values.T, back)
 
-    def trained(held: Int) -> tuple[State, Ground, Float, Int]:
-        normal = normals.fit(panel.replace(stop=panel.stop - held), base, places)
-        ground = Ground.of(normals.anomalies(normal, panel), held, np.argsort(places.rank))
-        return normal, ground, *_models(ground, region, around, h)
 
-    if held.any():
-        normal, ground, coef, model = trained(held)
-        back = origins_kept(held, h) if back is None else back
-        told = np.swapaxes(coef[model], 1, 2) @ picked(ground.own, ground.origins(held, back)[0])
-        errors = held_errors(ground, told, field(panel, normals.rows(normal, panel)[1]).values.T, held, back)
-    normal, ground, coef, model = trained(np.zeros_like(held))
-    return {
-        "normal": normal, "own": ground.persistence, "coef": coef, "model": model, "errors": errors,
-        "reach": ground.terms.depth + 4,
-    }  # fmt: skip
+def _trained(panel: Panel, h: int, scope: str, name: str, base: Base, held: Int) -> tuple[State, Ground, Float, Int]:
+    """Normals, anomalies, coefficients (g, k, h) and model (n,) of each series; the last `held` rows teach nothing."""
+    places = _placed(panel, name)
+    normal = normals.fit(panel.replace(stop=panel.stop - held), base, places)
+    ground = Ground.of(normals.anomalies(normal, panel), held, np.argsort(places.rank))
+    return normal, ground, *_models(ground, *_groups(panel, scope, places), h)
 
 
 def _placed(panel: Panel, name: str) -> Places:
@@ -131,7 +139,7 @@ def _own(state: State, panel: Panel, laid: Field) -> Float:
     """Own columns (n, k, T) of the spans."""
     stop = np.full(len(panel), len(laid.values))
     order = np.arange(len(panel))
-    return Ground(laid.values.T, laid.first, stop, state["own"][panel.series], order, Terms.of(panel)).own
+    return Ground(laid.values.T, laid.first, stop, stop, state["own"][panel.series], order, Terms.of(panel)).own
 
 
 def inside(state: State, panel: Panel) -> Float:
@@ -146,14 +154,21 @@ def inside(state: State, panel: Panel) -> Float:
     return out
 
 
-def newcomers(state: State, panel: Panel, base: Literal["auto", "none"]) -> State:
-    """State of series met later: normals of their own, the model of all series."""
-    normal = normals.fit(panel, base)
-    ground = Ground.of(normals.anomalies(normal, panel), np.zeros(len(panel), np.int64), np.arange(len(panel)))
-    return {"normal": normal, "own": ground.persistence, "model": np.zeros(len(panel), np.int64)}
+def newcomers(state: State, panel: Panel, base: Base, back: Int) -> tuple[State, Float]:
+    """State of series met later, and their errors (n, c, h) from `back` (c,) rows before the end.
+
+    Normals of their own, and the model of all series.
+    """
+    normal, none = normals.fit(panel, base), np.zeros(len(panel), np.int64)
+    ground = Ground.of(normals.anomalies(normal, panel), none, np.arange(len(panel)))
+    told = state["coef"][0].T @ picked(ground.own, ground.origins(back)[0])
+    scale = field(panel, normals.rows(normal, panel)[1]).values.T
+    # All rows are as good as held out: no coefficient was fitted on them.
+    errors = held_errors(replace(ground, stop=none), told, scale, back)
+    return {"normal": normal, "own": ground.persistence, "model": none}, errors
 
 
 def joined(old: State, new: State, n_old: int, n_new: int) -> State:
     """The fitted state with newcomers behind."""
-    each = ("normal", "own", "model")
-    return {**old, **growth.joined({name: old[name] for name in each}, new, n_old, n_new)}
+    each = growth.joined({name: old[name] for name in ("normal", "own", "model")}, new, n_old, n_new)
+    return {**old, **each}

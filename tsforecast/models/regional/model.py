@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from tsforecast import growth
 from tsforecast.errors import ConfigError, listed
 from tsforecast.forecast import Forecast
 from tsforecast.forecaster import Forecaster
@@ -15,6 +16,7 @@ from tsforecast.intervals import Conformal
 from tsforecast.models.regional import fitting
 from tsforecast.panel import Float, Panel
 from tsforecast.rolling import Roll, State
+from tsforecast.threads import one_blas_thread
 
 __all__ = ["RegionalLinear"]
 
@@ -55,19 +57,36 @@ class RegionalLinear(Forecaster):
 
     def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
         assert h is not None  # `needs_h` has asked for it
-        panel = panel.replace(series=np.arange(len(panel), dtype=np.int64))
+        return fitting.fit(_own_rows(panel), h, self.scope, self.name, self.base)
+
+    def _errors(self, fit: State, panel: Panel, h: int) -> Float:
         recipe = self.intervals
         back = -recipe.origins(np.zeros(1, np.int64), h)[:, 0] if isinstance(recipe, Conformal) else None
-        return fitting.fit(panel, h, self.scope, self.name, self.base, back)
+        with one_blas_thread():
+            return fitting.errors(_own_rows(panel), h, self.scope, self.name, self.base, back)
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         return fitting.predict(state, panel, h)
-
-    def _errors(self, fit: State, panel: Panel, h: int) -> Float:
-        return np.asarray(fit["errors"])
 
     def _inside(self, state: State, panel: Panel) -> Float | None:
         return fitting.inside(state, panel)
 
     def _keep(self, state: State) -> int | None:
         return int(state["reach"])
+
+    def _greeted(self, state: State, panel: Panel) -> State:
+        """The state of series met later: the model of all series, on anomalies from normals of their own."""
+        old = state.get("errors", np.empty((0, 0, 1)))
+        fit, errors = fitting.newcomers(state["fit"], _own_rows(panel), self.base, np.arange(old.shape[1], 0, -1))
+        new = {"fit": fit, "thin": self._thin(panel), "errors": errors}
+        return {name: new[name] for name in ("fit", "thin", "errors") if name in state}
+
+    def _join(self, old: State, new: State, panel: Panel, n_old: int) -> State:
+        n_new = len(panel) - n_old
+        each = {name: growth.joined(value, new[name], n_old, n_new) for name, value in old.items() if name != "fit"}
+        return {"fit": fitting.joined(old["fit"], new["fit"], n_old, n_new), **each}
+
+
+def _own_rows(panel: Panel) -> Panel:
+    """The panel with row i of a state for span i."""
+    return panel.replace(series=np.arange(len(panel), dtype=np.int64))

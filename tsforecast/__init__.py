@@ -58,6 +58,7 @@ _NAMES = {
     "plot_findings": "plots",
     "plot_forecast": "plots",
     "plot_learning_curve": "plots",
+    "plot_map": "plots",
     "plot_tuning": "plots",
     "plot_weights": "plots",
     "report": "reporting",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from tsforecast.registry import FORECASTERS, find
 LOWER, UPPER, H = 0.0, 1.0, 8
 LEVELS = (60, 80)
 
+PAIR = (tf.AR(3, ridge=0.1, transform=None), tf.SeasonalNaive())
 WAYS: dict[str, Callable[..., Forecaster]] = {
     **{name: find(name) for name in FORECASTERS},
+    **{name: partial(find(name), PAIR) for name in ("Blend", "Select", "Stack")},
     "AR direct": lambda **shared: tf.AR(3, strategy="direct", ridge=0.1, transform=None, **shared),
     "AR of the panel": lambda **shared: tf.AR(3, scope="global", ridge=0.1, transform=None, **shared),
     "AR with a calendar": lambda **shared: tf.AR(2, calendar=("weekday", "KR"), **shared),

@@ -136,7 +136,8 @@ def _shares(what: str, given: Any, names: Sequence[str]) -> Float:
         if unknown or lacking:
             raise ConfigError(f"{what} must name every member ({listed(names)}), got {listed(given)}")
         given = [given[name] for name in names]
-    if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray) or len(given) != len(names):
+    given = given.tolist() if isinstance(given, np.ndarray) else given
+    if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != len(names):
         raise ConfigError(f"{what} must be a number for each member ({listed(names)}), got {given!r}")
     if (
         not all(isinstance(x, Real) and not isinstance(x, bool) and 0 <= float(x) < np.inf for x in given)

@@ -108,8 +108,8 @@ def _check_choices(members: Sequence[Forecaster], align: str, scheme: str) -> No
         raise ConfigError(f'align must be "time" or "end", got {align!r}')
     if scheme not in ("rolling", "kfold", "blocked"):
         raise ConfigError(f'scheme must be "rolling", "kfold" or "blocked", got {scheme!r}')
-    wide = [model.name for model in members if model.needs != "series"]
-    if align == "end" and wide:
+    wide = [model.name for model in members if align == "end" and model.needs != "series"]
+    if wide:
         raise ConfigError(
             f'align="end" would show {listed(wide)} later rows of other series: '
             'it sees several series at once and needs align="time"'

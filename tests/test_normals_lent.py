@@ -45,18 +45,15 @@ def haversine(a: Places, i: int) -> Array:
     return 2 * 6371.0088 * np.arcsin(np.sqrt(half))
 
 
-def by_hand(panel: Panel, where: Places, years: Array, i: int, own_share: Any = None) -> tuple[Array, Array]:
-    """Shape (k - 1,) and variance (3,) of a short series: its own and the neighbours', one loop."""
+def by_hand(panel: Panel, where: Places, years: Array, i: int) -> tuple[Array, Array, float]:
+    """Mean coefficients (k,) and variances (3,) of the neighbours of series i, and its own share."""
     alone = normals.fit(panel)
     km = haversine(where, i)
     lenders = [j for j in np.argsort(km) if years[j] >= 5 and km[j] <= 2000][:10]
     weight = 1 / np.maximum(km[lenders], 1)
-    theirs = weight @ alone["coef"][lenders] / weight.sum()
     worth = 6 * np.exp(-len(lenders) / weight.sum() / 250)
-    share = years[i] / (years[i] + worth) if own_share is None else own_share
-    coef = share * alone["coef"][i] + (1 - share) * theirs
-    coef[-1] = theirs[-1]  # under three years a trend is not told by a series itself
-    return coef[1:], share
+    weight = weight / weight.sum()
+    return weight @ alone["coef"][lenders], weight @ alone["spread"][lenders], years[i] / (years[i] + worth)
 
 
 @pytest.mark.parametrize("freq", ["D", "MS"])
@@ -67,12 +64,23 @@ def test_short_histories_take_a_share_of_the_shape_next_door(freq: str) -> None:
     state, alone = normals.fit(panel, places=where), normals.fit(panel)
     np.testing.assert_array_equal(state["coef"][have >= 5], alone["coef"][have >= 5])
     for i in (14, 15):
-        shape, share = by_hand(panel, where, have, i)
+        theirs, _, share = by_hand(panel, where, have, i)
         assert 0.15 < share < 0.9
-        np.testing.assert_allclose(state["coef"][i, 1:], shape, atol=1e-9)
+        shape = share * alone["coef"][i] + (1 - share) * theirs
+        shape[-1] = theirs[-1]  # under three years a series tells of no trend
+        np.testing.assert_allclose(state["coef"][i, 1:], shape[1:], atol=1e-9)
         # The level is the own one: over its rows, the normal and the values have the same mean.
         normal = normals.rows(state, panel)[0][panel.start[i] : panel.stop[i]]
         assert normal.mean() == pytest.approx(panel.y[panel.start[i] : panel.stop[i]].mean(), abs=1e-9)
+
+
+def test_the_spread_of_short_histories_is_shared_too() -> None:
+    panel, where = network(np.array([LONG] * 12 + [0.4])), places(13)
+    state = normals.fit(panel, places=where)
+    _, theirs, share = by_hand(panel, where, panel.lengths / 365.25, 12)
+    last = slice(panel.start[12], panel.stop[12])
+    own = np.var(panel.y[last] - normals.rows(state, panel)[0][last], ddof=1)
+    np.testing.assert_allclose(state["spread"][12], share * np.array([own, 0, 0]) + (1 - share) * theirs, rtol=1e-9)
 
 
 def test_months_that_were_not_seen_are_the_neighbours() -> None:

@@ -96,8 +96,7 @@ def _months(stamps: NDArray[Any]) -> Float:
 
 
 def _weekdays(stamps: NDArray[Any]) -> Float:
-    # 1970-01-01 was a Thursday.
-    return _indicators((stamps.astype("datetime64[D]").astype(np.int64) + 3) % 7, 7)
+    return _indicators(stamps.astype("datetime64[D]").astype(np.int64) % 7, 7)
 
 
 def _hours(stamps: NDArray[Any]) -> Float:

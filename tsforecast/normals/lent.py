@@ -32,8 +32,8 @@ def borrowed(panel: Panel, blocks: Blocks, alone: Own, places: Places) -> tuple[
     2,000 km; the own share is s / (s + w), s years of rows and w what that shape is worth at the neighbours' harmonic
     mean distance, or 0 for what the rows cannot tell.
     """
-    lenders = np.flatnonzero((alone.years >= LONG) & places.known)
-    short = np.flatnonzero((alone.years < LONG) & (alone.years > 0) & places.known)
+    lenders = np.flatnonzero(alone.years >= LONG)
+    short = np.flatnonzero((alone.years < LONG) & (alone.years > 0))
     found = nearest_to(places.take(lenders), places.take(short), LENDERS)
     near = found.km <= REACH
     helped = near.any(axis=1)

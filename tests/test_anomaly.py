@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from test_normals_lent import haversine
 
 from tsforecast import contract, normals
+from tsforecast.calendars.almanac import Almanac
 from tsforecast.compose import anomaly
 from tsforecast.compose.anomaly import Anomaly
 from tsforecast.compose.blend import Blend
@@ -143,9 +144,9 @@ class TestNeighbours:
     """The mean anomaly of the nearest places, at the same time."""
 
     @staticmethod
-    def mean_by_hand(panel: Panel, k: int) -> Array:
+    def mean_by_hand(panel: Panel, left: Array, k: int) -> Array:
+        """Means (n, T) of the anomalies (n, T) of the k nearest places of each, missing ones left out."""
         where = Places(panel.ids, panel.static["lat"], panel.static["lon"], np.full(len(panel), np.nan))
-        left = normals.anomalies(normals.fit(panel, places=where), panel).y.reshape(len(panel), -1)
         rows = []
         for i in range(len(panel)):
             km = haversine(where, i)
@@ -164,14 +165,15 @@ class TestNeighbours:
         seen = model.model_.panel_
         assert seen.column_names == ("promo", "neighbour mean")
         assert seen.n_past == 2
-        np.testing.assert_allclose(seen.column("neighbour mean"), self.mean_by_hand(panel, k).ravel(), atol=1e-9)
+        left = normals.anomalies(normals.fit(panel), panel).y.reshape(6, -1)
+        np.testing.assert_allclose(seen.column("neighbour mean"), self.mean_by_hand(panel, left, k).ravel(), atol=1e-9)
 
     def test_it_goes_into_the_forecast(self) -> None:
         panel = climate(5)
         found = points(Anomaly(AR(1, strategy="direct", ridge=0, transform=None), neighbours=2), panel)
         state = normals.fit(panel)
         left = normals.anomalies(state, panel).y.reshape(5, -1)
-        mean = self.mean_by_hand(panel, 2)
+        mean = self.mean_by_hand(panel, left, 2)
         normal, scale = normals.ahead(state, panel, H)
         for i in range(5):
             for step in range(1, H + 1):
@@ -209,13 +211,21 @@ class TestNeighbours:
         model = Anomaly(AR(1, strategy="direct"), neighbours=2).fit(some, h=H)
         model.update(panel)
         assert list(model.updated_) == ["p4", "p5"]
-        where = Places(panel.ids, panel.static["lat"], panel.static["lon"], np.full(6, np.nan))
-        wanted = [np.argsort(np.where(np.arange(6) == i, np.inf, haversine(where, i)))[:2].tolist() for i in range(6)]
-        assert model.state_["fit"]["near"].tolist() == wanted
+        seen = model.model_.panel_
+        wanted = self.mean_by_hand(panel, seen.y.reshape(6, -1), 2)
+        np.testing.assert_allclose(seen.column("neighbour mean"), wanted.ravel(), atol=1e-9)
         here = model.predict(H)
         model.save(tmp_path / "model.tsf")
         there = load(tmp_path / "model.tsf").predict(H)
         np.testing.assert_array_equal(here["Anomaly"].to_numpy(), there["Anomaly"].to_numpy())
+
+    def test_a_file_holds_what_they_did_at_the_end_of_a_series_that_ended_before(self, tmp_path: Path) -> None:
+        panel = climate(4)
+        panel = panel.replace(stop=panel.stop - np.array([0, 0, 300, 0]))
+        model = Anomaly(AR(1, strategy="direct"), neighbours=2).fit(panel, h=H)
+        model.save(tmp_path / "model.tsf")
+        there = load(tmp_path / "model.tsf").predict(H)
+        np.testing.assert_array_equal(model.predict(H)["Anomaly"].to_numpy(), there["Anomaly"].to_numpy())
 
 
 WAYS: dict[str, Any] = {
@@ -233,7 +243,7 @@ WAYS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", WAYS)
 def test_it_keeps_the_contract(name: str, tmp_path: Path) -> None:
-    n = 30
+    n = 16
     static = {axis: np.random.default_rng(6).random(n) * 9 for axis in ("lat", "lon")}
     subject = contract.Subject(WAYS[name], contract.example(n).replace(static=static))
     for check in contract.CHECKS:
@@ -286,6 +296,15 @@ def test_columns_and_holidays_are_the_models(tmp_path: Path) -> None:
     again = load(tmp_path / "model.tsf")
     np.testing.assert_array_equal(again.predict(H, future=future)["Anomaly"].to_numpy(), other)
     np.testing.assert_equal(again.calendar_.state(), model.calendar_.state())
+
+
+def test_a_fitted_model_goes_by_the_holidays_it_has_seen() -> None:
+    panel, model = climate(2, rows=400), AR(2, calendar=("KR",))
+    kept = Almanac.of(("KR", {"date": ["2019-06-11"], "name": ["a day of its own"]}))
+    mine = Anomaly(model).design(panel, kept)
+    np.testing.assert_array_equal(mine.columns, model.design(panel, kept).columns)
+    assert mine.columns.shape == Anomaly(model).design(panel).columns.shape
+    assert np.any(mine.columns != Anomaly(model).design(panel).columns)
 
 
 def test_values_in_the_sample_are_the_models() -> None:

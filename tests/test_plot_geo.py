@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import lagged_series, table
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tsforecast import (
     AR,
@@ -335,3 +337,32 @@ def test_maps_of_what_has_no_places_are_refused() -> None:
     far = AR(lags=1).fit(series, static=places.assign(lat=95.0, lon=200.0))
     with pytest.raises(DataError, match="latitude out of range"):
         plot_map(far)
+
+
+coordinate = st.tuples(st.floats(-90, 90), st.floats(-180, 360))
+
+
+@settings(max_examples=30)
+@given(st.lists(coordinate, min_size=1, max_size=6), st.integers(0, 3), st.booleans())
+def test_places_anywhere_make_a_map(where: list[tuple[float, float]], links: int, alike: bool) -> None:
+    series, _ = world(len(where), 30)
+    places = pd.DataFrame(where if not alike else where[:1] * len(where), columns=["lat", "lon"])
+    places["unique_id"] = series["unique_id"].unique()
+    figure = plot_map(WindowMean(5).fit(series, static=places), links=links)
+    drawn = stations(figure)
+    assert list(drawn.index) == list(places["unique_id"])
+    np.testing.assert_allclose(drawn["y"], places["lat"])
+    turns = (drawn["x"].to_numpy() - places["lon"].to_numpy()) / 360
+    np.testing.assert_allclose(turns, np.round(turns), atol=1e-9)
+    across, up = figure.layout.xaxis.range, figure.layout.yaxis.range
+    assert np.isfinite([*across, *up]).all()
+    assert drawn["x"].between(*across).all()
+    assert drawn["y"].between(*up).all()
+    assert across[1] - across[0] <= 360
+
+
+def test_a_year_must_lie_before_the_rows_that_are_judged() -> None:
+    _, places = world(3)
+    for rows, told in ((600, True), (400, False)):
+        series = table(lagged_series(3, rows, (0.5,)), list(places["unique_id"]))
+        assert ("skill" in words(plot_map(fitted(series, places)))) is told

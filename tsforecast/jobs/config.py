@@ -20,7 +20,7 @@ __all__ = ["job_of", "load_job", "parse_job"]
 
 SCHEMES = ("csv", "parquet", "dataset")
 LATER = {
-    "select": "choosing a champion for each series",
+    "select": 'choosing a champion for each series, as a model of type = "Select" does',
     "run.chunk": "splitting a job into chunks",
     "run.workers": "more than one worker",
     "run.timeout_s": "time limits",

@@ -14,7 +14,7 @@ from tsforecast.errors import ConfigError, listed, require, whole
 from tsforecast.forecaster import Forecaster
 from tsforecast.geography import Clusters, Neighbours, Places, clusters, field, locations, nearest, places_of
 from tsforecast.models.knn import KNN
-from tsforecast.panel import Float, Int, Panel
+from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.plots.style import COLOURS, INK, headed, plain, short
 
 __all__ = ["plot_map"]
@@ -127,8 +127,9 @@ def _skill(model: Any, panel: Panel) -> Float:
     rows, owner = late.rows, late.owner
     theirs = _root_mean_square(panel.y[rows] - normal[rows], owner, len(panel))
     ours = _root_mean_square(errors.ravel(), np.repeat(np.arange(len(panel)), errors[0].size), len(panel))
-    # A model that was saved keeps the last rows alone: too few to tell what is usual.
-    told = (panel.lengths >= 3 * errors.shape[1]) & _year_before(early) & (theirs > 0)
+    # A model from a file has the rows that forecasts need, too few to tell what is usual.
+    kept = model._keep(model.state_["fit"])
+    told = (panel.lengths > (kept or 0)) & _year_before(early) & (theirs > 0)
     return np.where(told, 1 - ours / np.where(told, theirs, 1.0), np.nan)
 
 
@@ -139,12 +140,15 @@ def _root_mean_square(values: Float, owner: Int, n: int) -> Float:
     return np.where(count > 0, np.sqrt(total / np.maximum(count, 1)), np.nan)
 
 
-def _year_before(panel: Panel) -> Any:
+def _year_before(panel: Panel) -> Bool:
     """Whether the spans (n,) are as long as a year, where time is a date."""
     if panel.grid.dtype.kind != "M":
         return panel.lengths > 0
-    first = panel.last - np.maximum(panel.lengths - 1, 0) if panel.at is None else panel.at[panel.start]
-    return panel.grid[np.maximum(panel.last, 0)] - panel.grid[first] >= np.timedelta64(330, "D")
+    long = np.zeros(len(panel), dtype=np.bool_)
+    some = np.flatnonzero(panel.lengths > 0)
+    first = panel.position(panel.start[some], some)
+    long[some] = panel.grid[panel.last[some]] - panel.grid[first] >= np.timedelta64(330, "D")
+    return long
 
 
 def _words(links: int, skill: Float, lost: Sequence[object]) -> list[str]:

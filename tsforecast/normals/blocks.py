@@ -80,7 +80,7 @@ class Blocks(NamedTuple):
         return np.concatenate([_COLUMNS[name](local) for name in self.names], axis=1)
 
     def phase(self, stamps: NDArray[Any]) -> Float:
-        """Columns (P, 3) of the yearly course of a spread: 1, sine and cosine; zeros for these where there is no year."""
+        """Columns (P, 3) of the yearly course of a spread: 1, then sine and cosine; 0 where there is no year."""
         if self.names == ("level",):
             return np.tile([1.0, 0.0, 0.0], (len(stamps), 1))
         return np.concatenate([np.ones((len(stamps), 1)), fourier(stamps, YEAR, 1)], axis=1)

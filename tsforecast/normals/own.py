@@ -18,8 +18,8 @@ RIDGE = 1e-8
 LONGEST = 30
 """Years of monthly rows, counted from the last, that enter a normal."""
 STEADY = 3.0
-"""Years of rows at which the seasons of a spread count half. Measured on daily and monthly temperatures by the likelihood
-of later anomalies: 1 and 10 do about as well, seasons taken as they are and no seasons worse."""
+"""Years of rows at which the seasons of a spread count half. Measured on daily and monthly temperatures by the
+likelihood of later anomalies: 1 and 10 do about as well, seasons taken as they are and no seasons worse."""
 YEAR_SEEN = 0.9
 """Share of a year's rows that must be observed for it to count."""
 

@@ -314,7 +314,7 @@ def test_files_newer_rows_and_new_series(tmp_path: Path, scope: str) -> None:
     y = lagged_series(6, 140, (0.7,), seed=3)
     ids = [f"s{i}" for i in range(6)]
     zone = pd.DataFrame({"unique_id": ids, "zone": ["x", "y", "x", "y", "x", "y"]})
-    made = lambda: Stack([AR(2), WindowMean(), Naive()], scope=scope)  # noqa: E731
+    made = lambda: Stack([AR(2), WindowMean(), Naive()], "ols", scope=scope)  # noqa: E731
     stack = made().fit(table(y[:4, :130], ids[:4]), h=3, static=zone)
     stack.save(tmp_path / "stack.tsf")
     back = load(tmp_path / "stack.tsf")
@@ -336,6 +336,14 @@ def test_files_newer_rows_and_new_series(tmp_path: Path, scope: str) -> None:
         weights = np.full((3, 3), 1 / 3)
     expected = (each.reshape(3, 6, 3)[:, 4:] * weights.T[:, None]).sum(axis=0).ravel()
     np.testing.assert_allclose(got[["s4", "s5"]], expected, rtol=1e-12)
+
+
+def test_a_second_series_learns_for_itself_where_one_was_fitted_alone() -> None:
+    y = lagged_series(2, 160, (0.9,), seed=11)
+    made = lambda: Stack([AR(1), WindowMean(), Naive()], "ols", scope="series")  # noqa: E731
+    stack = made().fit(table(y[:1], ["a"]), h=2).update(table(y[1:], ["b"]))
+    alone = [made().fit(table(y[[i]], ["ab"[i]]), h=2).predict()["Stack"] for i in range(2)]
+    np.testing.assert_array_equal(stack.predict()["Stack"], np.concatenate(alone))
 
 
 def test_newcomers_to_a_stack_that_needs_the_whole_panel_take_the_equal_mean() -> None:
@@ -363,10 +371,10 @@ def test_backtests_and_intervals() -> None:
     assert 0.7 < inside.mean() < 0.9
 
 
-@pytest.mark.parametrize("scope", ["series", "global"])
-def test_a_stack_keeps_the_contract_of_forecasters(scope: str) -> None:
+@pytest.mark.parametrize("final", ["ridge", "nonnegative"])
+def test_stacks_of_single_series_keep_the_contract_of_forecasters(final: Any) -> None:
     members = (AR(3, ridge=0, transform=None), SeasonalNaive())
-    check_forecaster(lambda: Stack(members, scope=scope), example(60))
+    check_forecaster(lambda: Stack(members, final, scope="series"), example(30))
 
 
 # --- what cannot be

@@ -23,6 +23,7 @@ PAIR = (tf.AR(3, ridge=0.1, transform=None), tf.SeasonalNaive())
 WAYS: dict[str, Callable[..., Forecaster]] = {
     **{name: find(name) for name in FORECASTERS},
     **{name: partial(find(name), PAIR) for name in ("Blend", "Select", "Stack")},
+    "Anomaly": partial(find("Anomaly"), PAIR[0]),
     "AR direct": lambda **shared: tf.AR(3, strategy="direct", ridge=0.1, transform=None, **shared),
     "AR of the panel": lambda **shared: tf.AR(3, scope="global", ridge=0.1, transform=None, **shared),
     "AR with a calendar": lambda **shared: tf.AR(2, calendar=("weekday", "KR"), **shared),

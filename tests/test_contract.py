@@ -23,7 +23,7 @@ EXAMPLE = contract.example()
 SHORT: dict[str, Any] = {"epochs": 1, "sample": 320}  # what is promised does not wait for a net to learn
 PAIR = (AR(3, ridge=0, transform=None), SeasonalNaive())
 QUICK: dict[str, Any] = dict.fromkeys(("CNN", "GRU", "LSTM", "MLP", "RNN"), SHORT)
-QUICK |= {name: {"members": PAIR} for name in ("Blend", "Select", "Stack")}
+QUICK |= {name: {"members": PAIR} for name in ("Blend", "Select", "Stack")} | {"Anomaly": {"model": AR(3)}}
 ALONE: dict[str, Any] = {"epochs": 2, "scope": "series", "validation": 0.4, "window": 8, "hidden": 12}
 WAYS: dict[str, Callable[[], Forecaster]] = {
     "AR plain": lambda: AR(3, ridge=0, transform=None),

@@ -71,7 +71,7 @@ def _variance_of_mean(centred: Float, n: Int, h: int) -> Float:
     # No matrix product: its bits would depend on how many series are tested together.
     plain = (gamma * weight).sum(axis=-1)
     bartlett = (gamma * (weight * (1.0 - np.arange(len(lags)) / h))).sum(axis=-1)
-    return np.where(plain > 0, plain, bartlett) / n**2
+    return np.asarray(np.where(plain > 0, plain, bartlett) / n**2)
 
 
 def _two_sided(statistic: Float, freedom: Int) -> Float:

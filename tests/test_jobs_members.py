@@ -111,6 +111,8 @@ def test_columns_and_seed_of_the_job_go_to_the_members_that_can_use_them() -> No
          "line 6: [models.B] 'members': no model 'ARR' in this job, nor a type of that name; did you mean 'AR'?"),
         ('[models.Season]\ntype = "Naive"\n[models.B]\ntype = "Blend"\nmembers = ["Seasn", "Naive"]',
          "line 8: [models.B] 'members': no model 'Seasn' in this job, nor a type of that name; did you mean 'Season'?"),
+        ('[models.Bleed]\ntype = "Blend"\nmembers = ["Bleedn", "Naive"]',
+         "nor a type of that name; did you mean 'Blend'?"),
         ('[models.B]\ntype = "Blend"\nmembers = ["B", "Naive"]',
          "line 6: [models.B] 'members': 'B', which is made of 'B': none can hold itself"),
         ('[models.B]\ntype = "Blend"\nmembers = ["C", "Naive"]\n[models.C]\ntype = "Blend"\nmembers = ["Naive", "B"]',

@@ -74,6 +74,7 @@ def test_errors_gain_and_statistic_are_those_of_the_validation() -> None:
     found = grid(figure)
     assert list(figure.layout.xaxis2.ticktext) == ["AR", "WindowMean", "SeasonalNaive", "Mix", "prior"]
     assert list(found.y) == ["step 1", "steps 2-3", "steps 4-7"]
+    assert figure.layout.yaxis2.autorange == "reversed"
     mse = told["mse"].to_numpy().reshape(3, 5)
     shown = np.array([[float(re.sub("</?b>", "", cell)) for cell in row] for row in found.text])
     np.testing.assert_allclose(shown, mse, rtol=1e-3)
@@ -100,6 +101,11 @@ def test_groups_have_their_own_bars_and_can_be_picked() -> None:
     assert first == ["<b>&lt;b>B&lt;/b></b>  step 1", "steps 2-3"]
     with pytest.raises(ConfigError, match="no weights of D; there are those of <b>B</b>, C, 서울"):
         plot_weights(model, groups=["D"])
+
+
+def test_narrow_bars_have_no_figure() -> None:
+    figure = plot_weights(pair(weights={"AR": 0.04, "WindowMean": 0.96}).fit(data(), h=3))
+    assert {name: list(bar.text) for name, bar in bars(figure).items()} == {"AR": [""], "WindowMean": ["0.96"]}
 
 
 def test_weights_that_were_given_are_drawn_without_a_validation() -> None:
@@ -309,7 +315,9 @@ def test_names_stand_beside_few_stations_as_text() -> None:
     figure = plot_map(fitted(series, places))
     shown = {text for one in figure.data if one.mode == "markers+text" for text in one.text}
     assert shown == {"&lt;b>서울&lt;/b>", "울릉도 아주 아주 긴 이름의…", "C"}
-    assert "&lt;b>서울&lt;/b>" in figure.data[1].hovertext[0] + figure.data[-1].hovertext[0]
+    hovers = [text for one in figure.data[1:] for text in one.hovertext]
+    assert sum(text.startswith("<b>&lt;b>서울&lt;/b></b><br>") for text in hovers) == 1
+    assert sum(" km: &lt;b>서울&lt;/b><br>" in text + "<br>" for text in hovers) == 2
     assert not any(one.mode == "markers+text" for one in plot_map(fitted(*world(30))).data)
 
 

@@ -58,7 +58,7 @@ def plot_map(model: Any, *, k: int | None = None, links: int = 3) -> Any:
     lost = every.ids[~every.known].tolist()
     headed(figure, f"{plain(model.name)}: {len(places)} stations", _words(links, skill, lost), frame.height + 144)
     if links:
-        _draw_links(figure, frame, near.index[:, :links])
+        _draw_links(figure, frame, near.index)
     _draw_stations(figure, frame, places, groups, skill, _hovers(places, groups.label, near, skill, links))
     return _graticule(figure, frame)
 

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.row import Row, at_most, wanted
-from tsforecast import GeoBlend, Panel, RegionalLinear, backtest, datasets
+from tsforecast import Panel, backtest, datasets
+from tsforecast.compose.geo import GeoBlend
+from tsforecast.models.regional import RegionalLinear
 from tsforecast.panel import Float
 
 __all__ = ["rows"]

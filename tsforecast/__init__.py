@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "AR": "models.ar",
+    "Anomaly": "compose.anomaly",
     "ArtifactError": "errors",
     "Backtest": "evaluation",
     "Blend": "compose.blend",
@@ -24,6 +25,7 @@ _NAMES = {
     "Forecaster": "forecaster",
     "FutureError": "errors",
     "GRU": "models.neural",
+    "GeoBlend": "compose.geo",
     "KNN": "models.knn",
     "KoreanHolidays": "calendars.pooled",
     "LSTM": "models.neural",

@@ -22,6 +22,7 @@ FORECASTERS = {
     "Climatology": "tsforecast.models.naive",
     "Drift": "tsforecast.models.naive",
     "GRU": "tsforecast.models.neural",
+    "GeoBlend": "tsforecast.compose.geo",
     "KNN": "tsforecast.models.knn",
     "LSTM": "tsforecast.models.neural",
     "LagRegressor": "tsforecast.models.lag_regressor",

@@ -19,7 +19,8 @@ from tsforecast.rolling import Roll, State
 
 __all__ = ["Anomaly"]
 
-NEIGHBOUR_MEAN = "neighbour mean"
+NEIGHBOUR_MEAN = ("neighbour mean",)
+SECTOR_MEANS = tuple(f"neighbours {sector}" for sector in geography.SECTORS)
 ROWS = 4_000_000
 """Rows of overlapping spans that are laid apart at once: bounds memory."""
 
@@ -29,15 +30,16 @@ class Anomaly(Forecaster):
     """`model` on anomalies: each series less its seasonal normal, in units of its spread at that time of year.
 
     `base="auto"` is the normal of each series by itself (see `normals.fit`), refitted at every fit; "none" its mean.
-    `neighbours=k` gives the model a past column more, the mean anomaly of the k nearest places, and lets neighbours
-    lend their normal to short histories; it needs static lat and lon. Columns, calendar, seed and intervals are the
+    `neighbours=k` gives the model a past column more, the mean anomaly of the k nearest places, "sectors" eight: the
+    means of those within 2,500 km by compass direction, which tell where weather comes from. Both let neighbours lend
+    their normal to short histories, and need static lat and lon. Columns, calendar, seed and intervals are the
     model's, bounds and `on_error` Anomaly's own. Model and normal are scored together where intervals need errors of
     refitted models.
     """
 
     model: Any = None
     base: Literal["auto", "none"] = "auto"
-    neighbours: int = 0
+    neighbours: int | Literal["sectors"] = 0
 
     uses_columns: ClassVar[bool] = False
 
@@ -46,8 +48,13 @@ class Anomaly(Forecaster):
         """The model as it is run: it speaks under the name of the whole, and sees the neighbours."""
         if not isinstance(self.model, Forecaster):
             raise ConfigError(f"{self.name} needs a forecaster to work on anomalies: Anomaly(AR()), got {self.model!r}")
-        past = (*self.model.past, NEIGHBOUR_MEAN) if self.neighbours else self.model.past
+        past = (*self.model.past, *self._seen)
         return self.model.copy(past=past, alias=self.name, on_error="raise" if self.on_error == "raise" else "skip")
+
+    @property
+    def _seen(self) -> tuple[str, ...]:
+        """Names of the past columns that tell of neighbours."""
+        return SECTOR_MEANS if self.neighbours == "sectors" else NEIGHBOUR_MEAN if self.neighbours else ()
 
     @property
     def model_(self) -> Any:
@@ -125,7 +132,8 @@ class Anomaly(Forecaster):
                 raise ConfigError(f"{name} of the model would be about anomalies: give {name} to {self.name} itself")
         if self.base not in ("auto", "none"):
             raise ConfigError(f'base must be "auto" (a seasonal normal) or "none" (the mean), got {self.base!r}')
-        whole("neighbours", self.neighbours, 0)
+        if self.neighbours != "sectors":
+            whole("neighbours", self.neighbours, 0)
         if self.neighbours and not self.model.uses_columns:
             raise ConfigError(f"{type(self.model).__name__} uses no columns: it cannot see neighbours")
         super()._validate(h)
@@ -137,7 +145,7 @@ class Anomaly(Forecaster):
         self._inner._check(self._inward(self._base(panel), panel), h)
 
     def _rows_needed(self, panel: Panel) -> int:
-        need: int = self._inner._rows_needed(self._columned(panel, np.zeros(len(panel.y))))
+        need: int = self._inner._rows_needed(self._columned(panel, np.zeros((len(panel.y), len(self._seen)))))
         return need
 
     def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
@@ -160,25 +168,30 @@ class Anomaly(Forecaster):
         if not self.neighbours:
             return {"normal": normals.fit(panel, self.base)}
         places = geography.places_of(panel.static, panel.ids, self.name, quiet=True)
-        return {"normal": normals.fit(panel, self.base, places), "near": self._near(panel)}
+        return {"normal": normals.fit(panel, self.base, places), "near": self._near(panel, places)}
 
-    def _near(self, panel: Panel) -> Int:
-        places = geography.places_of(panel.static, panel.ids, self.name, quiet=True)
+    def _near(self, panel: Panel, places: geography.Places) -> State:
+        """The neighbours of each series, by kind (s, n, m), and their weights."""
         location = geography.locations(places, geography.field(panel, panel.y))
-        return geography.nearest(places, self.neighbours, location).index
+        if self.neighbours == "sectors":
+            around = geography.sectors(places, location)
+            return {"index": around.index, "weight": around.weight, "doubt": geography.DOUBT}
+        index = geography.nearest(places, int(self.neighbours), location).index[None]
+        return {"index": index, "weight": (index >= 0).astype(float), "doubt": 0.0}
 
     def _inward(self, fit: State, panel: Panel) -> Panel:
         """The panel as the model sees it: anomalies, and what those of the neighbours are at the same time."""
         anomalies = normals.anomalies(fit["normal"], panel)
-        return self._columned(anomalies, _neighbour_mean(anomalies, fit["near"])) if self.neighbours else anomalies
+        return self._columned(anomalies, _around(anomalies, fit["near"])) if self.neighbours else anomalies
 
     def _columned(self, panel: Panel, values: Float) -> Panel:
-        """The panel with the values (N,) behind its past columns, where the model sees neighbours."""
+        """The panel with the values (N, s) behind its past columns, where the model sees neighbours."""
         if not self.neighbours:
             return panel
         at = panel.n_past
-        names = (*panel.column_names[:at], NEIGHBOUR_MEAN, *panel.column_names[at:])
-        return panel.with_columns(np.insert(panel.columns, at, values, axis=1), names, at + 1)
+        names = (*panel.column_names[:at], *self._seen, *panel.column_names[at:])
+        columns = np.concatenate([panel.columns[:, :at], values, panel.columns[:, at:]], axis=1)
+        return panel.with_columns(columns, names, at + len(self._seen))
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         parts = [
@@ -201,7 +214,9 @@ class Anomaly(Forecaster):
         inner, learned = self._inner, fit["inner"]
         if levels and inner.conformal is not None and ("errors" not in learned or learned["errors"].shape[2] < h):
             raise ConfigError(f"{self.name}: conformal intervals need the horizon at fit: fit(data, h={h})")
-        out = inner.forecast(learned, self._inward(fit, panel), h, known, levels)
+        out = inner.forecast(
+            learned, self._inward(fit, _recent(panel, self._inner._keep(learned["fit"]))), h, known, levels
+        )
         normal, scale = normals.ahead(fit["normal"], panel, h)
 
         def back(values: Float | None) -> Float | None:
@@ -260,28 +275,34 @@ class Anomaly(Forecaster):
         """One state of both; neighbours are looked for anew."""
         fits, sizes = (old["fit"], new["fit"]), (n_old, len(panel) - n_old)
         normal = growth.joined(fits[0]["normal"], fits[1]["normal"], *sizes)
-        fit = {"normal": normal} | ({"near": self._near(panel)} if self.neighbours else {})
+        fit: State = {"normal": normal}
+        if self.neighbours:
+            places = geography.places_of(panel.static, panel.ids, self.name, quiet=True)
+            fit["near"] = self._near(panel, places)
         inner = self._inner._join(fits[0]["inner"], fits[1]["inner"], self._inward(fit, panel), n_old)
         rest = {key: value for key, value in old.items() if key != "fit"}
         joined: State = growth.joined(rest, {key: new[key] for key in rest}, *sizes)
         return joined | {"fit": fit | {"inner": inner}}
 
 
-def _neighbour_mean(panel: Panel, near: Int) -> Float:
-    """Mean anomaly (N,) of the neighbours `near` (n, k) of a row's series at its time; 0 where none is seen."""
+def _recent(panel: Panel, keep: int | None) -> Panel:
+    """The rows of the dates that the last `keep` rows of any series reach back to: what neighbours show then counts."""
+    if keep is None or panel.at is not None or not panel.lengths.any():
+        return panel
+    first = int(panel.last[panel.lengths > 0].min()) - keep + 1
+    return panel.replace(start=np.clip(first - panel.offset, panel.start, panel.stop))
+
+
+def _around(panel: Panel, near: State) -> Float:
+    """What the neighbours `near` (s, n, m) of a row's series show at its time (N, s), 0 where none is seen."""
     rows, who = panel.rows, panel.series[panel.owner]
     at = panel.position(rows, panel.owner)
     first = int(at.min(initial=len(panel.grid)))
-    field = np.full((len(panel.grid) - first, len(near)), np.nan)
-    field[at - first, who] = panel.y[rows]
-    seen = np.isfinite(field)
-    total, count = np.zeros((2, *field.shape))
-    for j in range(near.shape[1]):
-        there = seen[:, near[:, j]] & (near[:, j] >= 0)
-        total += np.where(there, field[:, near[:, j]], 0.0)
-        count += there
-    out = np.zeros(len(panel.y))
-    out[rows] = (total / np.maximum(count, 1))[at - first, who]
+    shown = np.full((near["index"].shape[1], int(at.max(initial=first)) - first + 1), np.nan)
+    shown[who, at - first] = panel.y[rows]
+    means = geography.sector_means(geography.Sectors(near["index"], near["weight"]), shown, near["doubt"])
+    out = np.zeros((len(panel.y), len(means)))
+    out[rows] = means[:, who, at - first].T
     return out
 
 

@@ -87,7 +87,7 @@ class Ground:
     """Anomalies `values` (n, T) of n series, NaN where missing, of which those before `stop` (n,) are learned from.
 
     `first` is the grid position of their first row, `end` (n,) the row after the last of each; `persistence` (n,)
-    fills gaps; `order` (n,) is that of the ids.
+    fills gaps; `order` (n,) is that of the ids; `own` (n, k, T) what each series tells of itself at each row.
     """
 
     values: Float
@@ -96,18 +96,40 @@ class Ground:
     end: Int
     persistence: Float
     order: Int
-    terms: Terms
+    own: Float
 
     @classmethod
     def of(cls, anomalies: Panel, held: Int, order: Int) -> Ground:
         """The spans of a panel of anomalies; their last `held` (n,) rows are not learned from."""
+        laid, early = field(anomalies, anomalies.y), anomalies.replace(stop=anomalies.stop - held)
+        # A span without rows ends anywhere.
+        stop, end = (np.clip(panel.last + 1 - laid.first, 0, len(laid.values)) for panel in (early, anomalies))
+        known = np.where(np.arange(len(laid.values))[:, None] < stop, laid.values, np.nan)
+        told = persistence(Field(known, laid.first))
+        return cls._seen(laid, anomalies, stop, end, told, order)
+
+    @classmethod
+    def newest(cls, anomalies: Panel, persistence: Float, order: Int, to: Int | None = None) -> Ground:
+        """The spans of a panel of anomalies, none of them to learn from, as series `to` (n,) of as many as in `order`.
+
+        Series that no span is of are missing throughout.
+        """
         laid = field(anomalies, anomalies.y)
-        stop, end = (
-            panel.last + 1 - laid.first for panel in (anomalies.replace(stop=anomalies.stop - held), anomalies)
-        )
-        values, terms = np.ascontiguousarray(laid.values.T), Terms.of(anomalies)
-        ground = cls(values, laid.first, stop, end, np.zeros(len(values)), order, terms)
-        return cls(values, laid.first, stop, end, persistence(ground.early), order, terms)
+        values = np.full((max(len(laid.values), 1), len(order)), np.nan)
+        values[: len(laid.values), slice(None) if to is None else to] = laid.values
+        end = np.full(len(order), len(values))
+        return cls._seen(Field(values, laid.first), anomalies, end, end, persistence, order)
+
+    @classmethod
+    def _seen(cls, laid: Field, panel: Panel, stop: Int, end: Int, persistence: Float, order: Int) -> Ground:
+        gapless = np.ascontiguousarray(filled(laid, persistence).T)
+        values = np.ascontiguousarray(laid.values.T)
+        return cls(values, laid.first, stop, end, persistence, order, Terms.of(panel).columns(gapless))
+
+    def place(self, panel: Panel) -> Int:
+        """Row of the ground (n,) at which each span of a panel ends; any row for a span without rows."""
+        place: Int = np.clip(panel.last - self.first, 0, self.values.shape[1] - 1)
+        return place
 
     @property
     def early(self) -> Field:
@@ -118,11 +140,6 @@ class Ground:
     def _before(self) -> Bool:
         before: Bool = np.arange(self.values.shape[1]) < self.stop[:, None]
         return before
-
-    @property
-    def own(self) -> Float:
-        """What each series tells of itself at each row (n, k, T), gaps filled."""
-        return self.terms.columns(np.ascontiguousarray(filled(Field(self.values.T, 0), self.persistence).T))
 
     def origins(self, back: Int) -> tuple[Int, Bool]:
         """Rows (n, c) that lie `back` (c,) rows before the last of each series; which of them are held out."""
@@ -237,11 +254,15 @@ def pooled(ground: Ground, columns: Callable[[Int], Float], groups: Int, h: int)
     gram, cross = np.zeros((count, h, q, q)), np.zeros((count, h, q))
     for first in range(0, len(order), SERIES):
         some = order[first : first + SERIES]
-        x, y = columns(some), ground.targets(some, h)
+        use, y = ground.use(some), ground.targets(some, h)
+        x = columns(some) * use[:, None]
         told = np.isfinite(y)
-        squares = np.empty((len(some), h, q, q))
+        squares = np.repeat((x @ np.swapaxes(x, 1, 2))[:, None], h, axis=1)
         for step in range(h):
-            squares[:, step] = (x * told[:, step, None]) @ np.swapaxes(x, 1, 2)
+            # Most origins have a target: what the others add is taken off again.
+            rest = use & ~told[:, step]
+            at = np.flatnonzero(rest.any(axis=0))
+            squares[:, step] -= (x[:, :, at] * rest[:, None, at]) @ np.swapaxes(x[:, :, at], 1, 2)
         np.add.at(gram, groups[some], squares)
         np.add.at(cross, groups[some], np.where(told, y, 0.0) @ np.swapaxes(x, 1, 2))
     return gram, cross

@@ -79,11 +79,13 @@ def usual(spec: Spec) -> Choice:
     return Choice(kind, count, max([s for s in sizes if s <= USUAL_NEAR] or sizes), USUAL_PENALTY)
 
 
-def shared_fit(scene: Scene, seen: View, h: int) -> Float:
-    """Coefficients (k + 2, h) of the model of all places together."""
-    groups = np.where(scene.places.known, 0, -1)
-    gram, cross = pooled(scene.ground, seen.summary, groups, h)
-    return answers(gram, cross)[0].T if len(gram) else np.zeros((seen.own.shape[1] + 2, h))
+def shared_fit(scene: Scene, seen: View, h: int) -> tuple[Float, Float]:
+    """Coefficients (k + 2, h) of the model of all places together, and (k, h) of that on own columns alone."""
+    k = seen.own.shape[1]
+    gram, cross = pooled(scene.ground, seen.summary, np.where(scene.places.known, 0, -1), h)
+    if not len(gram):
+        return np.zeros((k + 2, h)), np.zeros((k, h))
+    return answers(gram, cross)[0].T, answers(gram[..., :k, :k], cross[..., :k])[0].T
 
 
 def parts(order: Int, values_each: int) -> list[Int]:
@@ -135,7 +137,7 @@ def _one_clustering(tried: Sequence[Choice], mse: Float) -> Bool:
 def _judged(scene: Scene, plan: State, judges: Int, sizes: Sequence[int], h: int) -> Float:
     """Sums (sizes x penalties, 2, h) of squared held-out errors and their counts, over the places that judge."""
     ground, seen, most = scene.ground, view(plan, scene.ground), max(sizes)
-    shared, k = shared_fit(scene, seen, h), seen.own.shape[1]
+    shared, k = shared_fit(scene, seen, h)[0], seen.own.shape[1]
     at, inside = ground.origins(np.arange(int((ground.end - ground.stop).max(initial=1)), 0, -1))
     tiles = parts(judges, (k + 2 * most) * ground.values.shape[1])
     out = np.zeros((len(tiles), len(sizes) * len(PENALTIES), 2, h))

@@ -8,17 +8,7 @@ import numpy as np
 
 from tsforecast import normals
 from tsforecast.geography import Places, field, locations
-from tsforecast.geography.regression import (
-    Ground,
-    View,
-    answers,
-    held_errors,
-    held_out,
-    moments,
-    origins_kept,
-    picked,
-    pooled,
-)  # fmt: skip
+from tsforecast.geography.regression import Ground, Terms, View, held_errors, held_out, moments, origins_kept, picked
 from tsforecast.models.knn.choosing import Choice, Spec, choose, left, parts, shared_fit, usual
 from tsforecast.models.knn.sources import Scene, view
 from tsforecast.panel import Float, Int, Panel
@@ -35,10 +25,10 @@ def fit(panel: Panel, h: int, spec: Spec, places: Places) -> State:
     chosen, mse = [usual(spec)] * len(bands), np.full(len(bands), np.nan)
     if held.any():
         chosen, mse = choose(_scene(panel, held, spec, places)[0], spec, bands, h)
-    scene, normal = _scene(panel, np.zeros_like(held), spec, places)
+    scene, normal, _ = _scene(panel, np.zeros_like(held), spec, places)
     choice = {str(first): [*one, float(error)] for first, one, error in zip(bands, chosen, mse, strict=True)}
     # A place is forecast with what others show at its own last row, however long ago that is.
-    reach = scene.ground.terms.depth + 4 + (int(np.ptp(panel.last)) if len(panel) else 0)
+    reach = Terms.of(panel).depth + 4 + (int(np.ptp(panel.last)) if len(panel) else 0)
     return _trained(scene, chosen, bands, h) | {"normal": normal, "choice": choice, "reach": reach}
 
 
@@ -51,19 +41,19 @@ def errors(state: State, panel: Panel, h: int, spec: Spec, places: Places, back:
     if not held.any():
         return np.full((len(panel), 1, h), np.nan)
     back = origins_kept(held, h) if back is None else back
-    scene, normal = _scene(panel, held, spec, places)
+    scene, _, scale = _scene(panel, held, spec, places)
     chosen = [Choice(*one[:4]) for one in state["choice"].values()]
     early = _trained(scene, chosen, [int(first) for first in state["choice"]], h)
     told = forecast(scene.ground, early, scene.ground.origins(back)[0])
-    scale = field(panel, normals.rows(normal, panel)[1]).values.T
     return held_errors(scene.ground, told, scale, back)
 
 
-def _scene(panel: Panel, held: Int, spec: Spec, places: Places) -> tuple[Scene, State]:
-    """Anomalies of all rows, from normals that know nothing of the last `held` (n,) ones; and these normals."""
+def _scene(panel: Panel, held: Int, spec: Spec, places: Places) -> tuple[Scene, State, Float]:
+    """Anomalies of all rows, from normals that know nothing of the last `held` (n,) ones; these, and scales (n, T)."""
     normal = normals.fit(panel.replace(stop=panel.stop - held), spec.base, places)
-    ground = Ground.of(normals.anomalies(normal, panel), held, np.argsort(places.rank))
-    return Scene(ground, places, locations(places, field(panel, panel.y))), normal
+    level, scale = normals.rows(normal, panel)
+    ground = Ground.of(panel.replace(y=(panel.y - level) / scale), held, np.argsort(places.rank))
+    return Scene(ground, places, locations(places, field(panel, panel.y))), normal, field(panel, scale).values.T
 
 
 def _trained(scene: Scene, chosen: Sequence[Choice], bands: Sequence[int], h: int) -> State:
@@ -74,17 +64,17 @@ def _trained(scene: Scene, chosen: Sequence[Choice], bands: Sequence[int], h: in
         mine = [(choice, step) for choice, step in zip(chosen, steps, strict=True) if choice.kind == kind]
         most = max(choice.near for choice, _ in mine)
         plan = scene.plan(kind, mine[0][0].clusters, most)
-        coef = _coefficients(scene, view(plan, scene.ground), mine, most, h)
+        seen = view(plan, scene.ground)
+        shared, alone = shared_fit(scene, seen, h)
+        coef = _coefficients(scene, seen, shared, mine, most)
         kinds[kind] = plan | {"coef": coef, "steps": np.concatenate([step for _, step in mine])}
-    ground = scene.ground
-    return {"kinds": kinds, "own": ground.persistence, "order": ground.order, "alone": _alone(ground, h)}
+    return {"kinds": kinds, "own": scene.ground.persistence, "order": scene.ground.order, "alone": alone}
 
 
-def _coefficients(scene: Scene, seen: View, mine: Sequence[tuple[Choice, Int]], most: int, h: int) -> Float:
+def _coefficients(scene: Scene, seen: View, shared: Float, mine: Sequence[tuple[Choice, Int]], most: int) -> Float:
     """Coefficients (n, p, h): at the steps of each choice those of the shared model and what a place adds."""
     k, known = seen.own.shape[1], scene.places.known
-    shared = shared_fit(scene, seen, h)
-    coef = np.zeros((len(known), k + 2 * most, h))
+    coef = np.zeros((len(known), k + 2 * most, shared.shape[1]))
     coef[~known] = np.nan
     order = scene.ground.order
     tiles = parts(order[known[order]], coef.shape[1] * scene.ground.values.shape[1])
@@ -102,13 +92,6 @@ def _coefficients(scene: Scene, seen: View, mine: Sequence[tuple[Choice, Int]], 
 
     side_by_side(len(tiles), work)
     return coef
-
-
-def _alone(ground: Ground, h: int) -> Float:
-    """Coefficients (k, h) of own columns, shared by all places: what newcomers go by."""
-    own = ground.own
-    gram, cross = pooled(ground, lambda some: own[some], np.zeros(len(own), np.int64), h)
-    return answers(gram, cross)[0].T if len(gram) else np.zeros((ground.terms.count, h))
 
 
 def forecast(ground: Ground, state: State, at: Int) -> Float:

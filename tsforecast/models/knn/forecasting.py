@@ -8,8 +8,8 @@ import numpy as np
 
 from tsforecast import growth, normals
 from tsforecast.forecast import Forecast
-from tsforecast.geography import Field, field
-from tsforecast.geography.regression import Ground, Terms, held_errors, picked
+from tsforecast.geography import field
+from tsforecast.geography.regression import Ground, held_errors, picked
 from tsforecast.models.knn import sources
 from tsforecast.models.knn.choosing import Base
 from tsforecast.models.knn.fitting import forecast
@@ -25,11 +25,10 @@ def predict(state: State, panel: Panel, h: int) -> Forecast:
     normal, scale = normals.ahead(state["normal"], panel, h)
     point = np.full((len(panel), h), np.nan)
     for some in _once(panel.series):
-        laid = field(anomalies.take(some), anomalies.y)
+        ground = Ground.newest(anomalies.take(some), state["own"], state["order"], panel.series[some])
         at = np.zeros((len(state["order"]), 1), dtype=np.int64)
-        at[panel.series[some], 0] = np.maximum(panel.last[some] - laid.first, 0)
-        told = forecast(_ground(state, panel, some, laid), state, at)
-        point[some] = told[panel.series[some], :h, 0]
+        at[panel.series[some], 0] = ground.place(panel.take(some))
+        point[some] = forecast(ground, state, at)[panel.series[some], :h, 0]
     return Forecast(normal + scale * point)
 
 
@@ -41,26 +40,18 @@ def _once(series: Int) -> list[Int]:
     return [np.flatnonzero(place == number) for number in np.unique(place)]
 
 
-def _ground(state: State, panel: Panel, some: Int, laid: Field) -> Ground:
-    """The rows of the spans where the fit has them; series that are not there are missing throughout."""
-    values = np.full((len(state["order"]), len(laid.values)), np.nan)
-    values[panel.series[some]] = laid.values.T
-    stop = np.full(len(values), len(laid.values))
-    return Ground(values, laid.first, stop, stop, state["own"], state["order"], Terms.of(panel))
-
-
 def inside(state: State, panel: Panel) -> Float:
     """Values (N,) of all rows as forecast from the row before; before the first one stands the normal."""
     normal, scale = normals.rows(state["normal"], panel)
-    laid = field(panel, (panel.y - normal) / scale)
-    ground = _ground(state, panel, np.arange(len(panel)), laid)
-    every = np.broadcast_to(np.arange(len(laid.values)), ground.values.shape)
+    anomalies = panel.replace(y=(panel.y - normal) / scale)
+    ground = Ground.newest(anomalies, state["own"], state["order"], panel.series)
+    every = np.broadcast_to(np.arange(ground.values.shape[1]), ground.values.shape)
     kinds = {kind: plan | {"coef": plan["coef"][:, :, :1]} for kind, plan in state["kinds"].items()}
     told = forecast(ground, {"kinds": kinds, "alone": state["alone"][:, :1]}, every)[:, 0]
     told = np.concatenate([np.zeros((len(told), 1)), told[:, :-1]], axis=1)
     rows, owner = panel.rows, panel.owner
     out = np.full(len(panel.y), np.nan)
-    out[rows] = normal[rows] + scale[rows] * told[panel.series[owner], panel.position(rows, owner) - laid.first]
+    out[rows] = normal[rows] + scale[rows] * told[panel.series[owner], panel.position(rows, owner) - ground.first]
     return out
 
 

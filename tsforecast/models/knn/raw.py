@@ -61,11 +61,11 @@ def _fitted(panel: Panel, places: Places, count: int) -> State:
     shape = int(label.max(initial=-1)) + 1, POSITIONS.get(_kind(panel), main_season(panel))
     cell = of[use] * shape[1] + at[use]
     total = np.bincount(cell, panel.y[rows[use]], shape[0] * shape[1]).reshape(shape)
-    seen = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(np.int64)
+    seen: Float = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
     return {"label": label, "means": _completed(total, seen)}
 
 
-def _completed(total: Float, seen: Int) -> Float:
+def _completed(total: Float, seen: Float) -> Float:
     """Means (c, P); a position never seen, as 29 February may be, has that of the position before it."""
     means = np.where(seen > 0, total / np.maximum(seen, 1), np.nan)
     twice = np.concatenate([seen, seen], axis=1) > 0

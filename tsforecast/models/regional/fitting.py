@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tsforecast import growth, normals
 from tsforecast.forecast import Forecast
-from tsforecast.geography import Field, Places, clusters, field, places_of
+from tsforecast.geography import Places, clusters, field, places_of
 from tsforecast.geography.regression import (
     Ground,
     Terms,
@@ -39,7 +39,7 @@ PENALTY = 1000.0
 def fit(panel: Panel, h: int, scope: str, name: str, base: Base) -> State:
     """Fitted state of n series."""
     normal, ground, coef, model = _trained(panel, h, scope, name, base, np.zeros(len(panel), np.int64))
-    reach = ground.terms.depth + 4
+    reach = Terms.of(panel).depth + 4
     return {"normal": normal, "own": ground.persistence, "coef": coef, "model": model, "reach": reach}
 
 
@@ -128,29 +128,22 @@ def predict(state: State, panel: Panel, h: int) -> Forecast:
     """Forecasts of the h steps after each span, from its last rows."""
     anomalies = normals.anomalies(state["normal"], panel.tail(state["reach"]))
     normal, scale = normals.ahead(state["normal"], panel, h)
-    laid = field(anomalies, anomalies.y)
-    at = np.maximum(panel.last - laid.first, 0)[:, None]
-    x = picked(_own(state, panel, laid), at)[:, :, 0]
+    ground = Ground.newest(anomalies, state["own"][panel.series], np.arange(len(panel)))
+    x = picked(ground.own, ground.place(panel)[:, None])
     coef = state["coef"][state["model"][panel.series]][:, :, :h]
-    return Forecast(normal + scale * (coef * x[:, :, None]).sum(axis=1))
-
-
-def _own(state: State, panel: Panel, laid: Field) -> Float:
-    """Own columns (n, k, T) of the spans."""
-    stop = np.full(len(panel), len(laid.values))
-    order = np.arange(len(panel))
-    return Ground(laid.values.T, laid.first, stop, stop, state["own"][panel.series], order, Terms.of(panel)).own
+    return Forecast(normal + scale * (coef * x).sum(axis=1))
 
 
 def inside(state: State, panel: Panel) -> Float:
     """Values (N,) of all rows as forecast from the row before; before the first one stands the normal."""
     normal, scale = normals.rows(state["normal"], panel)
-    laid = field(panel, (panel.y - normal) / scale)
+    anomalies = panel.replace(y=(panel.y - normal) / scale)
+    ground = Ground.newest(anomalies, state["own"][panel.series], np.arange(len(panel)))
     coef = state["coef"][state["model"][panel.series]][:, :, 0]
-    told = np.concatenate([np.zeros((len(panel), 1)), np.einsum("nk,nkt->nt", coef, _own(state, panel, laid))], axis=1)
+    told = np.concatenate([np.zeros((len(panel), 1)), np.einsum("nk,nkt->nt", coef, ground.own)], axis=1)
     rows, owner = panel.rows, panel.owner
     out = np.full(len(panel.y), np.nan)
-    out[rows] = normal[rows] + scale[rows] * told[owner, panel.position(rows, owner) - laid.first]
+    out[rows] = normal[rows] + scale[rows] * told[owner, panel.position(rows, owner) - ground.first]
     return out
 
 

@@ -11,12 +11,18 @@ from pandas.testing import assert_frame_equal
 
 from tsforecast import (
     AR,
+    KNN,
+    Anomaly,
     Blend,
     ConfigError,
     DataError,
     FutureError,
+    GeoBlend,
     Naive,
+    Panel,
     SeasonalNaive,
+    Select,
+    Stack,
     WindowMean,
     backtest,
     registry,
@@ -237,3 +243,107 @@ def test_backtest_alone_judges_the_blend_beside_its_members(tmp_path: Path) -> N
     """
     point = backtest_job(parse_job(BASE + text), tmp_path).backtest.point
     np.testing.assert_allclose(point[2], (point[0] + point[1]) / 2, rtol=1e-13)
+
+
+def stations(n: int = 6, rows: int = 500) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Daily series with a common weather, and their places."""
+    rng = np.random.default_rng(5)
+    common = lagged_series(1, rows, (0.8,), seed=9)[0]
+    y = 10 + 8 * np.sin(np.arange(rows) * 2 * np.pi / 365.25) + common + rng.normal(0, 0.7, (n, rows))
+    data = table(y.round(3))
+    places = pd.DataFrame({"unique_id": data["unique_id"].unique(), "lat": 36 + rng.uniform(0, 2, n).round(3),
+                           "lon": 127 + rng.uniform(0, 2, n).round(3), "region": ["a", "b"] * (n // 2)})  # fmt: skip
+    return data, places
+
+
+def test_places_come_from_the_static_source(tmp_path: Path) -> None:
+    data, places = stations()
+    places.to_csv(tmp_path / "places.csv", index=False)
+    text = """
+    static_source = "csv:places.csv"
+    [models.KNN]
+    type = "KNN"
+    k = 3
+    [models.Geo]
+    type = "GeoBlend"
+    members = ["knn", "linear"]
+    prior = { KNN = 0.5, RegionalLinear = 0.5 }
+    [models.Mix]
+    type = "GeoBlend"
+    members = ["KNN", { type = "Anomaly", model = { type = "AR", lags = 2 }, neighbours = 2 }]
+    [backtest]
+    windows = 2
+    """
+    outcome = ran(tmp_path, data, text)
+    given = {"on_error": "fallback", "fallback": SeasonalNaive()}
+    near = Anomaly(AR(lags=2), neighbours=2)
+    prior = {"KNN": 0.5, "RegionalLinear": 0.5}
+    models = [
+        KNN(3, alias="KNN", **given),
+        GeoBlend(members=("knn", "linear"), prior=prior, alias="Geo", **given),
+        GeoBlend(members=(KNN(3), near), alias="Mix", **given),
+    ]
+    panel = Panel.from_table(data, static=places)
+    for model in models:
+        expected = model.fit(panel, h=3).predict(levels=[80, 95]).drop(columns="status")
+        same(outcome.forecasts[expected.columns], expected)
+    bt = backtest(models, panel, h=3, windows=2, levels=[80, 95])
+    names = [name for name in bt.forecasts if not name.endswith("status")]
+    same(outcome.backtest.forecasts[names], bt.forecasts[names])
+
+
+def test_a_model_of_one_takes_a_name_or_a_table() -> None:
+    text = """
+    past = ["visits"]
+    [models.Lags]
+    type = "AR"
+    lags = 2
+    [models.A]
+    type = "Anomaly"
+    model = "Lags"
+    [models.B]
+    type = "Anomaly"
+    model = { type = "AR", lags = 7, past = [] }
+    base = "none"
+    [models.C]
+    type = "Stack"
+    members = ["A", "Naive"]
+    final = "ols"
+    [models.D]
+    type = "Select"
+    members = ["C", { type = "SeasonalNaive", season = 7, alias = "Week" }]
+    baseline = "Week"
+    """
+    a = Anomaly(AR(alias="Lags", lags=2, past=("visits",)), alias="A")
+    c = Stack((a, Naive()), "ols", alias="C")
+    found = made(text)
+    assert found["A"] == repr(a)
+    assert found["B"] == repr(Anomaly(AR(lags=7), "none", alias="B"))
+    assert found["C"] == repr(c)
+    assert found["D"] == repr(Select((c, WEEK), "Week", alias="D"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[models.A]\ntype = "Anomaly"\nmodel = "A"', "line 6: [models.A] 'model': 'A', which is made of 'A'"),
+        ('[models.A]\ntype = "Anomaly"\nmodel = "ARR"', "line 6: [models.A] 'model': no model 'ARR' in this job"),
+        ('[models.A]\ntype = "Anomaly"\n', "line 5: [models.A] A needs a forecaster to work on anomalies"),
+        ('[models.A]\ntype = "Anomaly"\nmodel = { type = "AR", lower = 0 }',
+         "line 6: [models.A] lower of the model would be about anomalies"),
+        ('[models.A]\ntype = "Anomaly"\nmodel = "Naive"\nneighbours = -1', "line 7: [models.A] neighbours must be"),
+        ('[models.G]\ntype = "GeoBlend"\nmembers = ["knn", "lstmm"]', "line 6: [models.G] members are words among"),
+        ('[models.G]\ntype = "GeoBlend"\nmembers = ["knn", "linear"]\nprior = { knn = 0.3, lstm = 0.7 }',
+         "line 7: [models.G] prior must name every member"),
+    ],
+)  # fmt: skip
+def test_models_that_cannot_be_held_are_named_with_their_table(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_job(BASE + text)
+    assert said in str(caught.value)
+
+
+def test_a_job_without_places_says_which_model_needs_them(tmp_path: Path) -> None:
+    data, _ = stations(4, 200)
+    with pytest.raises(ConfigError, match=r"\[models\.K\] K needs the places of its series"):
+        ran(tmp_path, data, '[models.K]\ntype = "KNN"\n')

@@ -106,6 +106,14 @@ def test_each_series_can_have_weights_of_its_own() -> None:
         assert all((own[member] == weight).all() for member, weight in shares(alone).items())
 
 
+def test_a_series_too_short_to_judge_keeps_the_prior() -> None:
+    df = daily(2)
+    short = df.drop(df.index[160:290])  # 30 rows: fewer than 24 origins
+    model = Blend([ar(), SeasonalNaive()], scope="series", prior=[3, 1]).fit(short, h=H)
+    assert (shares(model, group="s001")["AR"] == 0.75).all()
+    assert (shares(model, group="s000")["AR"] != 0.75).all()
+
+
 def test_permuted_series_have_permuted_forecasts_to_the_bit() -> None:
     df = daily(6)
     names = df["unique_id"].unique()

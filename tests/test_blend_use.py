@@ -19,6 +19,7 @@ from tsforecast.errors import DataError, FitError
 from tsforecast.evaluation import backtest
 from tsforecast.models.ar import AR
 from tsforecast.models.naive import Climatology, Drift, Naive, SeasonalNaive, WindowMean
+from tsforecast.models.prophet import Prophet
 from tsforecast.panel import Panel
 from tsforecast.registry import load
 
@@ -45,12 +46,31 @@ def test_a_file_forecasts_the_same_in_another_process(team: str, tmp_path: Path)
     assert not np.isnan(told[0]["Blend"]).any()
 
 
-def test_a_file_judges_the_range_of_a_member_by_all_rows(tmp_path: Path) -> None:
-    y = np.concatenate([np.random.default_rng(0).normal(1000, 10, size=100), np.zeros(8)])
-    model = Blend([ar(2), WindowMean(3)], "equal").fit(table(y), h=2)
-    expected = model.predict()["Blend"].tolist()
+def test_a_file_judges_the_range_of_a_member_by_rows_that_it_no_longer_holds(tmp_path: Path) -> None:
+    promo = np.concatenate([np.resize([0.0, 1.0, 1.0], 60), np.resize([0.0, 50.0], 10), np.zeros(80)])
+    days = table(1000 * promo + lagged_series(1, 150)[0], promo=promo)
+    team = [ar(1, known=("promo",)), ar(2, known=("promo",), alias="b")]
+    whole = Blend(team, "equal").fit(days, h=2)
+    grown = Blend(team, "equal").fit(days[:60], h=2).update(days[60:-1]).update(days[-1:])
+    future = whole.make_future().assign(promo=50.0)
+    for model in (whole, grown):
+        model.save(tmp_path / "model")
+        again = load(tmp_path / "model")
+        assert np.abs(again.panel_.y).max() < 10
+        expected = model.predict(future=future)["Blend"]
+        assert (expected > 40_000).all()
+        assert (again.predict(future=future)["Blend"] == expected).all()
+
+
+def test_a_file_keeps_the_holidays_of_each_member(tmp_path: Path) -> None:
+    model = Blend([ar(calendar="KR"), Blend([Naive(), Prophet(holidays="KR", alias="p")], alias="in")]).fit(
+        daily(), h=H
+    )
     model.save(tmp_path / "model")
-    assert load(tmp_path / "model").predict()["Blend"].tolist() == expected
+    kept = load(tmp_path / "model").calendar_.parts[0].kept["KR"]
+    assert (kept.holidays.day == model.calendar_.parts[0].kept["KR"].holidays.day).all()
+    assert len(kept.holidays.day) > 50
+    assert model.members_["AR"].calendar_.kept["KR"] is model.calendar_.parts[0].kept["KR"]
 
 
 @pytest.mark.parametrize("options", [{}, {"scope": "series"}, {"weights": "equal"}])
@@ -78,7 +98,8 @@ def test_newer_rows_move_the_origin_and_no_weight(options: dict[str, Any], tmp_p
 def test_new_series_join(options: dict[str, Any], n: int) -> None:
     df, new = daily(n), daily(2, 100, seed=5)
     new["unique_id"] = "new " + new["unique_id"]
-    model = Blend([ar(known=("promo",)), Blend([Naive(), Drift()], alias="inner")], **options).fit(df, h=H)
+    team = [ar(known=("promo",)), Blend([Naive(), Drift()], "equal" if options else "mse", alias="inner")]
+    model = Blend(team, **options).fit(df, h=H)
     old = model.weights_
     assert model.update(new).updated_ == ("new s000", "new s001")
     future = model.make_future().assign(promo=1.0)
@@ -88,7 +109,11 @@ def test_new_series_join(options: dict[str, Any], n: int) -> None:
     assert np.isfinite(model.fitted()["Blend"]).any()
     if "scope" not in options:
         assert model.weights_.equals(old)
-    fresh = Blend([ar(known=("promo",)), Blend([Naive(), Drift()], alias="inner")], **options).fit(df, h=H)
+    fresh = Blend(team, **options).fit(df, h=H)
+    sure = model.set_params(on_error="skip").predict(future=future, levels=[50])
+    # What the pooled errors of the fit do not tell of has no interval.
+    told = bool(options) | ~sure["unique_id"].str.startswith("new")
+    assert (sure["status"] == np.where(told, "ok", "failed")).all()
     mine = got[~got["unique_id"].str.startswith("new")]["Blend"].to_numpy()
     assert (mine == fresh.predict(future=future)["Blend"]).all()
 
@@ -106,6 +131,10 @@ def test_values_of_the_past_are_one_step_forecasts_weighted() -> None:
     np.testing.assert_allclose(got["Blend"][some], (np.nansum(w * values, axis=0)[some] / w.sum(axis=0)[some]))
     assert got["Blend"][~some].isna().all()
     np.testing.assert_allclose(got["residual"], got["y"] - got["Blend"])
+    own = Blend([ar(), Naive()], scope="series").fit(df, h=H)
+    for name, rows in df.groupby("unique_id"):
+        alone = Blend([ar(), Naive()], scope="series").fit(rows, h=H).fitted()["Blend"]
+        np.testing.assert_array_equal(own.fitted()[lambda t, name=name: t["unique_id"] == name]["Blend"], alone)
 
 
 def test_paths_and_sums_are_drawn_from_the_blend_s_own_errors() -> None:

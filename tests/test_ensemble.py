@@ -246,6 +246,16 @@ def test_a_later_value_changes_no_bit_of_an_earlier_honest_forecast() -> None:
         assert (after[part.start + 1 :] != before[part.start + 1 :]).all() or part.start + 1 == w
 
 
+def test_errors_that_are_kept_do_not_look_ahead_either() -> None:
+    panel = panel_of([160, 160])
+    late = panel.y.copy().reshape(2, 160)
+    late[:, -4:] += 50.0
+    team = [Naive(), AR(2, ridge=0, transform=None)]
+    one, two = (Blend(team, kappa=0).fit(p, h=4).state_["errors"] for p in (panel, panel.replace(y=late.ravel())))
+    assert (one[:, :-7] == two[:, :-7]).all()
+    assert (one[:, -1] != two[:, -1]).all()
+
+
 def test_honest_forecasts_are_combined_by_what_earlier_origins_told() -> None:
     panel = panel_of([200, 200])
     h, blend = 2, Blend([Naive(), WindowMean(9)], kappa=0.01)

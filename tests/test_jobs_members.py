@@ -1,5 +1,6 @@
 """Jobs with models made of models: members by table, by type or within, against the same models made by hand."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tsforecast import (
     DataError,
     FutureError,
     GeoBlend,
+    MissingDependency,
     Naive,
     Panel,
     SeasonalNaive,
@@ -347,3 +349,10 @@ def test_a_job_without_places_says_which_model_needs_them(tmp_path: Path) -> Non
     data, _ = stations(4, 200)
     with pytest.raises(ConfigError, match=r"\[models\.K\] K needs the places of its series"):
         ran(tmp_path, data, '[models.K]\ntype = "KNN"\n')
+
+
+@pytest.mark.parametrize("keys", ['type = "LSTM"', 'type = "GeoBlend"', 'type = "Blend"\nmembers = ["Naive", "LSTM"]'])
+def test_a_package_that_is_absent_is_asked_for_by_a_table(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingDependency, match=r"^\[models\.Net\] torch is needed here but not installed"):
+        parse_job(f"{BASE}[models.Net]\n{keys}")

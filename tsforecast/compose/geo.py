@@ -78,7 +78,8 @@ class GeoBlend(Blend):
         return tuple(_WORDS[m](self) if isinstance(m, str) and m in _WORDS else m for m in self.members)
 
     def _check_members(self) -> None:
-        given = [self.members] if isinstance(self.members, str) else self.members
+        plain = isinstance(self.members, str) or not isinstance(self.members, Sequence)
+        given = [self.members] if plain else self.members
         wrong = [m for m in given if isinstance(m, str) and (m not in _WORDS or m is self.members)]
         if wrong:
             words = ", ".join(map(repr, _WORDS))
@@ -124,6 +125,9 @@ class GeoBlend(Blend):
         places = self._places(panel)
         normal = normals.fit(panel, self.base, places)
         return {"normal": normal, "location": locations(places, field_of(panel, panel.y))}
+
+    def _spread(self, fit: State) -> Float:
+        return np.asarray(np.sqrt(fit["normal"]["spread"][:, 0]))
 
     def _places(self, panel: Panel) -> Places:
         return places_of(panel.static, panel.ids, self.name, quiet=True)

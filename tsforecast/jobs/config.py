@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from tsforecast.errors import ConfigError
+from tsforecast.errors import ConfigError, MissingDependency
 from tsforecast.findings.policies import resolved
 from tsforecast.jobs.keys import line_of, nearest
 from tsforecast.jobs.models import DEFAULTS, make
@@ -75,6 +75,8 @@ def _unusable(job: Job, text: str) -> list[str]:
             make(alias, keys, job)._validate(job.horizon)
         except ConfigError as cause:
             problems.append(f"{_place(text, _blamed(str(cause), alias, job))}[models.{alias}] {cause}")
+        except MissingDependency as cause:
+            raise MissingDependency(f"[models.{alias}] {cause}") from cause
     for code, policy in job.policies.items():
         try:
             resolved({code: policy})

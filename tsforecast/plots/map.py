@@ -187,10 +187,10 @@ def _draw_stations(
     """The stations of each cluster in one colour; small ones are drawn over large ones."""
     share = np.clip(np.where(np.isfinite(skill), skill, 0.0) / BEST, 0.0, 1.0)
     size = SMALL + (LARGE - SMALL) * share if np.isfinite(skill).any() else np.full(len(places), float(PLAIN))
-    found, colours = np.unique(groups.label), _colours(groups.centres)
+    found, colours, rank = np.unique(groups.label), _colours(groups.centres), places.rank
     for cluster in found:
         mine = np.flatnonzero(groups.label == cluster)
-        mine = mine[np.lexsort((places.rank[mine], -size[mine]))]
+        mine = mine[np.lexsort((rank[mine], -size[mine]))]
         figure.add_scatter(
             x=frame.x[mine], y=frame.y[mine], name=f"cluster {cluster + 1} ({len(mine)})",
             mode="markers+text" if len(places) <= NAMED else "markers", textposition="top center",

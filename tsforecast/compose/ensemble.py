@@ -246,6 +246,16 @@ class Ensemble(Forecaster):
         shown = dict(zip(self.member_names, points, strict=True)) if self.show_members else {}
         return Forecast(self._combine(state["settled"], points, panel), members=shown)
 
+    def _half_widths(self, state: State, panel: Panel, h: int, levels: Sequence[float], pool: str) -> Float:
+        """As for others; series without enough errors of their own take those of all, in units of their spread."""
+        if self.needs == "series" or self.intervals != "auto" or self._spread(state["fit"]) is None:
+            return super()._half_widths(state, panel, h, levels, pool)
+        own = Forecaster._half_widths(self.copy(on_error="skip"), state, panel, h, levels, pool)
+        few = np.isnan(own).any(axis=(1, 2))
+        if few.any():
+            own[few] = super()._half_widths(state, panel, h, levels, "panel")[few]
+        return own
+
     def _keep(self, state: State) -> int | None:
         kept = [member._keep(fit["fit"]) for member, fit in self._pairs(state)]
         return None if None in kept else max(rows for rows in kept if rows is not None)

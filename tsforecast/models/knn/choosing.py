@@ -82,7 +82,8 @@ def usual(spec: Spec) -> Choice:
 def shared_fit(scene: Scene, seen: View, h: int) -> tuple[Float, Float]:
     """Coefficients (k + 2, h) of the model of all places together, and (k, h) of that on own columns alone."""
     k = seen.own.shape[1]
-    gram, cross = pooled(scene.ground, seen.summary, np.where(scene.places.known, 0, -1), h)
+    groups = np.where(scene.places.known & ~scene.still, 0, -1)
+    gram, cross = pooled(scene.ground, seen.summary, groups, h)
     if not len(gram):
         return np.zeros((k + 2, h)), np.zeros((k, h))
     return answers(gram, cross)[0].T, answers(gram[..., :k, :k], cross[..., :k])[0].T
@@ -107,7 +108,7 @@ def choose(scene: Scene, spec: Spec, bands: Sequence[int], h: int) -> tuple[list
     Coefficients are fitted on the rows before those held out. One number of clusters serves all bands.
     """
     ground = scene.ground
-    served = ground.order[(scene.places.known & (ground.end > ground.stop))[ground.order]]
+    served = scene.fitted[(ground.end > ground.stop)[scene.fitted]]
     judges = served[np.unique(np.linspace(0, max(len(served) - 1, 0), min(JUDGES, len(served))).astype(np.int64))]
     tried: list[Choice] = []
     sums: list[Float] = []

@@ -53,7 +53,10 @@ def _scene(panel: Panel, held: Int, spec: Spec, places: Places) -> tuple[Scene, 
     normal = normals.fit(panel.replace(stop=panel.stop - held), spec.base, places)
     level, scale = normals.rows(normal, panel)
     ground = Ground.of(panel.replace(y=(panel.y - level) / scale), held, np.argsort(places.rank))
-    return Scene(ground, places, locations(places, field(panel, panel.y))), normal, field(panel, scale).values.T
+    unit = field(panel, scale).values.T
+    # Normals say 1 of what never strays; its neighbours have nothing to tell of it.
+    still = np.all((unit == 1.0) | np.isnan(unit), axis=1)
+    return Scene(ground, places, locations(places, field(panel, panel.y)), still), normal, unit
 
 
 def _trained(scene: Scene, chosen: Sequence[Choice], bands: Sequence[int], h: int) -> State:
@@ -73,11 +76,10 @@ def _trained(scene: Scene, chosen: Sequence[Choice], bands: Sequence[int], h: in
 
 def _coefficients(scene: Scene, seen: View, shared: Float, mine: Sequence[tuple[Choice, Int]], most: int) -> Float:
     """Coefficients (n, p, h): at the steps of each choice those of the shared model and what a place adds."""
-    k, known = seen.own.shape[1], scene.places.known
-    coef = np.zeros((len(known), k + 2 * most, shared.shape[1]))
-    coef[~known] = np.nan
-    order = scene.ground.order
-    tiles = parts(order[known[order]], coef.shape[1] * scene.ground.values.shape[1])
+    k = seen.own.shape[1]
+    coef = np.zeros((len(seen.own), k + 2 * most, shared.shape[1]))
+    coef[~scene.places.known] = np.nan
+    tiles = parts(scene.fitted, coef.shape[1] * scene.ground.values.shape[1])
 
     def work(i: int) -> None:
         some = tiles[i]

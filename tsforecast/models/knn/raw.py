@@ -60,9 +60,8 @@ def _fitted(panel: Panel, places: Places, count: int) -> State:
     use = np.isfinite(panel.y[rows]) & (of >= 0)
     shape = int(label.max(initial=-1)) + 1, POSITIONS.get(_kind(panel), main_season(panel))
     cell = of[use] * shape[1] + at[use]
-    total = np.bincount(cell, panel.y[rows[use]], shape[0] * shape[1]).reshape(shape)
-    seen: Float = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
-    return {"label": label, "means": _completed(total, seen)}
+    sums = (np.bincount(cell, weight, shape[0] * shape[1]) for weight in (panel.y[rows[use]], np.ones(len(cell))))
+    return {"label": label, "means": _completed(*(np.asarray(one, np.float64).reshape(shape) for one in sums))}
 
 
 def _completed(total: Float, seen: Float) -> Float:

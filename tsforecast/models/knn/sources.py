@@ -8,7 +8,7 @@ import numpy as np
 
 from tsforecast.geography import Field, Places, clusters, filled, nearest, persistence
 from tsforecast.geography.regression import Ground, View
-from tsforecast.panel import Float, Int
+from tsforecast.panel import Bool, Float, Int
 from tsforecast.rolling import State
 
 __all__ = ["Scene", "joined", "view"]
@@ -22,11 +22,19 @@ CLOSE_KM = 50.0
 
 
 class Scene(NamedTuple):
-    """Anomalies of places, what is learned from them, and which places are one location (n,)."""
+    """Anomalies of places, which places are one location (n,), and which do not stray from their normal (n,)."""
 
     ground: Ground
     places: Places
     location: Int
+    still: Bool
+
+    @property
+    def fitted(self) -> Int:
+        """Places that have coefficients of their own, in the order of ids."""
+        order = self.ground.order
+        found: Int = order[(self.places.known & ~self.still)[order]]
+        return found
 
     def plan(self, kind: str, count: int, most: int) -> State:
         """What each place sees: the `most` nearest neighbours, or of `count` clusters its own and the nearest."""

@@ -174,6 +174,22 @@ def test_a_memory_tells_panels_horizons_and_models_apart() -> None:
     assert len(Spy.seen) == 3 * 2 + 1
 
 
+def test_a_memory_holds_only_what_is_asked_for_again() -> None:
+    panel = panel_of([40])
+    memory = Memory(panel, 3, wanted={repr(Spy())}).on(panel, 3)
+    for model in (Spy(), Spy(), Spy(alias="b"), Spy(alias="b")):
+        memory.learned(model, panel, 3)
+    assert [name for name, *_ in Spy.seen] == ["Spy", "b", "b"]
+
+
+def test_models_that_share_nothing_are_judged_as_if_alone() -> None:
+    panel = panel_of([150, 130])
+    models = [ar := AR(2, ridge=0, transform=None), Blend([Drift(), Naive()])]
+    together = backtest(models, panel, h=3, windows=4).rolled
+    for model, both in zip((ar, models[1]), together, strict=True):
+        assert (backtest(model, panel, h=3, windows=4).rolled[0].point == both.point).all()
+
+
 # --- what is learned from them
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -241,17 +241,21 @@ def _joined_or_none(parts: Sequence[Float | None], windows: int, gap: int) -> Fl
 class Memory:
     """What a `_fit` may ask: forecasts of members on its own panel. One call never fits a member twice for one origin.
 
-    States are known by member, rows and horizon; `on` another panel the same memory goes on.
+    States are known by member, rows and horizon; `on` another panel the same memory goes on. `wanted` are the members,
+    as text, that are worth remembering; None for all.
     """
 
-    def __init__(self, panel: Panel, h: int, states: dict[Any, State] | None = None) -> None:
+    def __init__(
+        self, panel: Panel, h: int, states: dict[Any, State] | None = None, wanted: Collection[str] | None = None
+    ) -> None:
         self.panel, self.h = panel, h
         self._states: dict[Any, State] = {} if states is None else states
+        self._wanted = wanted
         self._known: dict[Any, Rolled] = {}
 
     def on(self, panel: Panel, h: int) -> Memory:
         """The same memory for another panel and horizon."""
-        return Memory(panel, h, self._states)
+        return Memory(panel, h, self._states, self._wanted)
 
     def __call__(self, member: Any, cutoffs: Int, *, design: Panel | None = None, refit: bool | int = True) -> Rolled:
         """Out-of-sample forecasts of `member` from cutoffs (w,) or (w, n); `refit=False` fits once, at the first.
@@ -271,9 +275,10 @@ class Memory:
         # The block itself is part of the key, and kept, so that no other can take its place in memory.
         calibrate = calibrate and member.conformal is not None
         key = (repr(member), h, id(design.y), design.start.tobytes(), design.stop.tobytes(), calibrate)
-        if key not in self._states:
-            self._states[key] = {"state": member.learn(design, h, calibrate, self), "block": design.y}
-        state: State = self._states[key]["state"]
+        known = self._states.get(key)
+        state: State = member.learn(design, h, calibrate, self) if known is None else known["state"]
+        if known is None and (self._wanted is None or repr(member) in self._wanted):
+            self._states[key] = {"state": state, "block": design.y}
         return state
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Literal
 
 from tsforecast.compose.ensemble import Ensemble
@@ -53,20 +55,19 @@ def backtest(
     members = _members(models, panel)
     _check_choices(members, align, scheme)
     fold = None
+    shared: list[dict[str, Any]] = [{}] * len(members)
     if scheme == "rolling":
         cutoffs = origins(panel, h=h, windows=windows, step=step, gap=gap, align=align)
         _warn_of_leakage(members, panel, int(cutoffs.min()) + 1)
-        # What a blend is made of may be judged beside it: neither is fitted twice for one origin.
-        shared = len(members) > 1 and any(isinstance(model, Ensemble) for model in members)
-        memory = Memory(panel, h + gap) if shared else None
-        options: dict[str, Any] = {"refit": refit, "input_size": input_size, "levels": levels, "memory": memory}
+        shared = _shared(members, panel, h + gap)
+        options: dict[str, Any] = {"refit": refit, "input_size": input_size, "levels": levels}
         roll = partial(rolled, cutoffs=cutoffs, h=h, gap=gap, **options)
     else:
         check_folds(members, h=h, gap=gap, levels=levels)
         fold = dealt(len(panel.grid), windows, scheme)
         _warn_of_leakage(members, panel, 0)
         roll = partial(fold_rolled, fold=fold)
-    done = [_rolled(model, panel, roll, h + gap) for model in members]
+    done = [_rolled(model, panel, partial(roll, **more), h + gap) for model, more in zip(members, shared, strict=True)]
     return Backtest(
         panel=panel,
         models=tuple(model.name for model in members),
@@ -130,14 +131,36 @@ def _warn_of_leakage(members: Sequence[Forecaster], panel: Panel, position: int)
             )
 
 
+def _shared(members: Sequence[Forecaster], panel: Panel, h: int) -> list[dict[str, Any]]:
+    """For each model one `memory` of all that are part of several, or judged beside what they are part of; {} for a
+    model that has none of these.
+    """
+    for model in members:
+        model._validate(h)
+    parts = [list(_parts(_quiet(model))) for model in members]
+    times = Counter(chain.from_iterable(parts))
+    memory = Memory(panel, h, wanted={name for name, count in times.items() if count > 1})
+    return [{"memory": memory} if any(times[name] > 1 for name in mine) else {} for mine in parts]
+
+
+def _parts(model: Forecaster) -> Iterator[str]:
+    """A model and all that it is made of, as text."""
+    yield repr(model)
+    for member in model._team if isinstance(model, Ensemble) else ():
+        yield from _parts(member)
+
+
+def _quiet(model: Forecaster) -> Forecaster:
+    # Series that have not begun at an origin are no failure of the model, and must not stop the others.
+    return model.copy(on_error="skip") if model.on_error == "raise" else model
+
+
 def _rolled(model: Forecaster, panel: Panel, roll: Callable[[Forecaster, Panel], Rolled], h: int) -> Rolled:
     """`roll` with the checks of `fit` before it, and the failures that `on_error="raise"` asks for after it."""
     model._validate(h)
     design = model.design(panel)
     model._check(design, h)
-    # Series that have not begun at an origin are no failure of the model, and must not stop the others.
-    quiet = model.copy(on_error="skip") if model.on_error == "raise" else model
-    done = roll(quiet, design)
+    done = roll(_quiet(model), design)
     if model.on_error == "raise":
         _raise_failures(model, design, done)
     return done

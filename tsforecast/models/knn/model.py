@@ -111,6 +111,12 @@ class KNN(Forecaster):
         out: Forecast = self._recipe.predict(state, panel, h)
         return out
 
+    def _spread(self, fit: State) -> Float | None:
+        """What each series strays from its normal by, over the year (n,)."""
+        if self.raw_mean:
+            return None
+        return np.sqrt(np.maximum(fit["normal"]["spread"][:, 0], 0.0))
+
     def _inside(self, state: State, panel: Panel) -> Float | None:
         values: Float = self._recipe.inside(state, panel)
         return values

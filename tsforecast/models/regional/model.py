@@ -68,6 +68,10 @@ class RegionalLinear(Forecaster):
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         return fitting.predict(state, panel, h)
 
+    def _spread(self, fit: State) -> Float | None:
+        """What each series strays from its normal by, over the year (n,)."""
+        return np.sqrt(np.maximum(fit["normal"]["spread"][:, 0], 0.0))
+
     def _inside(self, state: State, panel: Panel) -> Float | None:
         return fitting.inside(state, panel)
 

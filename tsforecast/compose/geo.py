@@ -53,7 +53,7 @@ class GeoBlend(Blend):
     members: Sequence[Any] = ("knn", "lstm")
     k: int | Literal["auto"] = field(default="auto", kw_only=True)
     mode: Literal["auto", "neighbours", "cluster"] = field(default="auto", kw_only=True)
-    region: str = field(default="region", kw_only=True)
+    region: str = field(default="auto", kw_only=True)
     base: Literal["auto", "none"] = field(default="auto", kw_only=True)
 
     in_units: ClassVar[bool] = False  # one physical unit: the smallest squared error in degrees is what is asked for
@@ -67,7 +67,7 @@ class GeoBlend(Blend):
         """
         members = (
             KNN(mode="cluster", raw_mean=True),
-            RegionalLinear(options.pop("region", "region"), base="none"),
+            RegionalLinear(options.pop("region", "auto"), base="none"),
             LSTM(strategy="direct"),
         )
         return cls(members=members, weights={"KNN": 0.3, "RegionalLinear": 0.0, "LSTM": 0.7}, **options)

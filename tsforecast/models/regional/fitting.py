@@ -80,11 +80,12 @@ def _groups(panel: Panel, scope: str, places: Places) -> tuple[Int, Int]:
         return nothing, nothing
     if scope == "series":
         return np.arange(len(panel), dtype=np.int64), nothing
-    given = panel.static[scope]
-    there = _given(given)
     region = nothing.copy()
-    region[there] = np.unique(given[there].astype(str), return_inverse=True)[1]
-    region = _large(region)
+    given = panel.static.get("region" if scope == "auto" else scope)
+    if given is not None:
+        there = _given(given)
+        region[there] = np.unique(given[there].astype(str), return_inverse=True)[1]
+        region = _large(region)
     if (region >= 0).all() or not places.known.any():
         return region, nothing
     return region, _large(clusters(places, max(1, round(int(places.known.sum()) / AROUND))).label)

@@ -27,9 +27,10 @@ class RegionalLinear(Forecaster):
 
     Anomalies are what the seasonal normal leaves (`base="none"`: the mean), in units of its spread. For days the
     regressors are the values 0, 1 and 2 rows back and the means of 7 and 90 rows; above a day the values 0 and 1 rows
-    back and the mean of a year. `scope` is the static column that tells the regions, "global" or "series"; the
-    coefficients of each are shrunk to those of all series by 1000 pseudo-rows. A region of fewer than 3 series goes by
-    the series around it, where static lat and lon are there, or else by all. Intervals come from the errors on the last
+    back and the mean of a year. `scope` is the static column that tells the regions ("auto": "region" where there is
+    one), "global" or "series"; the coefficients of each are shrunk to those of all series by 1000 pseudo-rows. A region
+    of fewer than 3 series, or none, goes by the series around it where static lat and lon are there, or else by all.
+    Intervals come from the errors on the last
     quarter of the rows (a year of days at most), forecast by what was fitted before them.
     """
 
@@ -48,7 +49,7 @@ class RegionalLinear(Forecaster):
     def _check(self, panel: Panel, h: int | None) -> None:
         if self.base not in ("auto", "none"):
             raise ConfigError(f'base must be "auto" (a seasonal normal) or "none" (the mean), got {self.base!r}')
-        if self.scope not in ("global", "series", *panel.static):
+        if self.scope not in ("auto", "global", "series", *panel.static):
             there = f"static columns: {listed(panel.static, 20)}" if panel.static else "no static table was given"
             raise ConfigError(
                 f"{self.name}: scope={self.scope!r} is not a static column ({there}); give one, as in "

@@ -321,11 +321,7 @@ def test_judged_are_origins_at_which_something_was_learned() -> None:
 def test_a_few_windows_tell_nothing_and_leave_the_prior(windows: int) -> None:
     model = Blend([Naive(), WindowMean(3)], prior=[1, 3], windows=windows).fit(panel_of([80, 80]), h=3)
     assert set(model.weights_["weight"]) == {0.25, 0.75}
-    told = model.validation_
-    assert (told["origins"] == windows).all()
-    assert (told["gain"].dropna() == 0).all()  # of the prior against itself
-    errors = model.state_["errors"][:, :, 0]
-    assert told["mse"][told["model"] == "Blend"].iloc[0] == pytest.approx(np.mean(errors**2))
+    assert model.validation_["mse"].isna().all()
     apart = [member.fit(panel_of([80, 80])).predict(3)[member.name] for member in (Naive(), WindowMean(3))]
     np.testing.assert_allclose(model.predict(3)["Blend"], 0.25 * apart[0] + 0.75 * apart[1])
 

@@ -41,11 +41,11 @@ def judged(seen: Validation, own: Float, plain: Float, first: Sequence[int]) -> 
     """Mean squared errors (b, m + 2) of m members, the ensemble's own errors (w, n, h) and plain ones, by band;
     statistic and pvalue (b,) of Diebold and Mariano between the last two, from the mean losses of the origins.
 
-    Only origins count at which something had been learned (all where that never was), and only places that all of
+    Only origins count at which something had been learned (NaN where that never was), and only places that all of
     them reach.
     """
     w, n, h = own.shape
-    late = next((part.start for part in folds(w) if seen.upto(part.start).enough.any()), 0)
+    late = next((part.start for part in folds(w) if seen.upto(part.start).enough.any()), w)
     every = np.concatenate([seen.errors, own[None], plain[None]])[:, late:]
     losses = np.where(np.isfinite(every).all(axis=0), every, np.nan) ** 2
     bands, step = band_of(first, h), max(int(seen.step.min(initial=h)), 1)

@@ -234,6 +234,11 @@ class Ensemble(Forecaster):
             raise ConfigError(f"{self.name}: weights that are given are not validated")
         return validation_table(told, (*self.member_names, self.name, self.reference), panel)
 
+    def learn(self, panel: Panel, h: int | None, calibrate: bool = True, memory: Roll | None = None) -> State:
+        """Fitted state of a prepared panel; its errors are those of the validation rows."""
+        state = super().learn(panel, h, calibrate, memory)
+        return state | {"fit": {key: value for key, value in state["fit"].items() if key != "errors"}}
+
     def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
         """Fitted state of the spans that end at cutoffs (w, n), window-major."""
         return self.learn_spans(panel, cutoffs, h, calibrate)

@@ -29,7 +29,8 @@ ROWS = 4_000_000
 class Anomaly(Forecaster):
     """`model` on anomalies: each series less its seasonal normal, in units of its spread at that time of year.
 
-    `base="auto"` is the normal of each series by itself (see `normals.fit`), refitted at every fit; "none" its mean.
+    `base="auto"` is the normal of each series by itself (see `normals.fit`), "none" its mean; rows that come after the
+    fit move it along, while the model stays.
     `neighbours=k` gives the model a past column more, the mean anomaly of the k nearest places, "sectors" eight: the
     means of those within 2,500 km by compass direction, which tell where weather comes from. Both let neighbours lend
     their normal to short histories, and need static lat and lon. Columns, calendar, seed and intervals are the
@@ -160,7 +161,8 @@ class Anomaly(Forecaster):
         parts = {}
         for w, stop in enumerate(cutoffs):
             train = panel.upto(stop).replace(series=np.arange(len(panel), dtype=np.int64))
-            parts[str(w)] = self._fit(train, h, Roll(train, h or 1))
+            parts[str(w)] = fit = self._fit(train, h, Roll(train, h or 1))
+            fit["normal"] = normals.settled(fit["normal"])  # no forecast from here knows newer rows
         return {"windows": parts, "size": len(panel)}
 
     def _base(self, panel: Panel) -> State:
@@ -181,7 +183,19 @@ class Anomaly(Forecaster):
 
     def _inward(self, fit: State, panel: Panel) -> Panel:
         """The panel as the model sees it: anomalies, and what those of the neighbours are at the same time."""
-        anomalies = normals.anomalies(fit["normal"], panel)
+        return self._beside(fit, normals.anomalies(fit["normal"], panel))
+
+    def _newest(self, fit: State, panel: Panel, h: int, keep: int | None) -> tuple[Panel, Float, Float]:
+        """What forecasts are made of: the last `keep` rows as the model sees them; normals and scales (n, h) ahead.
+
+        The normals are those of all rows up to each span's end, newer than the fit or not.
+        """
+        normal, spans = normals.renewed(fit["normal"], panel)
+        anomalies = normals.anomalies(normal, _recent(spans, keep)).replace(series=panel.series)
+        return self._beside(fit, anomalies), *normals.ahead(normal, spans, h)
+
+    def _beside(self, fit: State, anomalies: Panel) -> Panel:
+        """Anomalies with those of the neighbours in columns."""
         return self._columned(anomalies, _around(anomalies, fit["near"])) if self.neighbours else anomalies
 
     def _columned(self, panel: Panel, values: Float) -> Panel:
@@ -214,10 +228,8 @@ class Anomaly(Forecaster):
         inner, learned = self._inner, fit["inner"]
         if levels and inner.conformal is not None and ("errors" not in learned or learned["errors"].shape[2] < h):
             raise ConfigError(f"{self.name}: conformal intervals need the horizon at fit: fit(data, h={h})")
-        out = inner.forecast(
-            learned, self._inward(fit, _recent(panel, self._inner._keep(learned["fit"]))), h, known, levels
-        )
-        normal, scale = normals.ahead(fit["normal"], panel, h)
+        anomalies, normal, scale = self._newest(fit, panel, h, inner._keep(learned["fit"]))
+        out = inner.forecast(learned, anomalies, h, known, levels)
 
         def back(values: Float | None) -> Float | None:
             return None if values is None else normal[..., None] + scale[..., None] * values
@@ -228,9 +240,8 @@ class Anomaly(Forecaster):
         )  # fmt: skip
 
     def _simulate(self, state: State, panel: Panel, h: int, known: Float, draws: Float) -> Float:
-        anomalies = self._inward(state, panel)
+        anomalies, normal, scale = self._newest(state, panel, h, None)
         drawn = paths.draw(self._fitted(state, anomalies), anomalies, h, known, draws.shape[2])
-        normal, scale = normals.ahead(state["normal"], panel, h)
         return normal[..., None] + scale[..., None] * drawn
 
     def _inside(self, state: State, panel: Panel) -> Float:
@@ -250,7 +261,8 @@ class Anomaly(Forecaster):
     # Fitted models over time.
 
     def _completed(self, state: State, panel: Panel) -> State:
-        fit = state["fit"]
+        # Rows newer than the fit go into the normal now: of a file only the last of them come back.
+        fit = state["fit"] | {"normal": normals.renewed(state["fit"]["normal"], panel)[0]}
         anomalies = self._inward(fit, panel)
         inner = self._inner._completed(fit["inner"], anomalies)
         extremes = failures.ranges(anomalies, inner["extremes"])

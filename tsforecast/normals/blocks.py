@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +42,11 @@ class Blocks(NamedTuple):
         if rhythm.days != 1.0 and len(rhythm.weekdays) == 7 and rhythm.kind == "day":
             inner = ()  # every second day: a weekday comes back after two weeks
         return cls(("level", year, *inner, "trend"), rhythm.days, str(tz) if tz and rhythm.kind == "fine" else None)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Blocks:
+        """The blocks of a fitted normal."""
+        return cls(tuple(state["blocks"]), state["days"], state["tz"])
 
     @property
     def rows_a_year(self) -> float:

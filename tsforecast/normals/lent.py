@@ -6,7 +6,7 @@ import numpy as np
 
 from tsforecast.geography import Places, nearest_to
 from tsforecast.normals.blocks import Blocks
-from tsforecast.normals.own import Own, level, spread
+from tsforecast.normals.own import Own, spread
 from tsforecast.panel import Bool, Float, Int, Panel
 
 __all__ = ["borrowed"]
@@ -25,8 +25,8 @@ FADES = 250.0
 NEAREST = 1.0  # kilometres below which nearer counts no more
 
 
-def borrowed(panel: Panel, blocks: Blocks, alone: Own, places: Places) -> tuple[Float, Float]:
-    """Coefficients (n, k) and variance coefficients (n, 3), those of short histories shrunk to their neighbours'.
+def borrowed(panel: Panel, blocks: Blocks, alone: Own, places: Places) -> tuple[Float, Float, Int]:
+    """Coefficients (n, k) and variance coefficients (n, 3), those of short histories (s,) shrunk to their neighbours'.
 
     The neighbours' shape is the inverse-distance mean over the nearest 10 stations of at least 5 years within
     2,000 km; the own share is s / (s + w), s years of rows and w what that shape is worth at the neighbours' harmonic
@@ -48,10 +48,10 @@ def borrowed(panel: Panel, blocks: Blocks, alone: Own, places: Places) -> tuple[
     theirs = _mean(alone.coef, index, weight)
     mine = _level_with(theirs, alone.coef[short], told, blocks)
     coef[short] = np.where(told, own_share * mine + (1 - own_share) * theirs, theirs)
-    coef[short, 0] = level(alone.mean[short], alone.columns[short], coef[short])
+    coef[short, 0] = alone.moments.take(short).level(coef[short])
     variance = spread(panel, blocks, coef, alone.told)
     variance[short] = own_share * variance[short] + (1 - own_share) * _mean(variance, index, weight)
-    return coef, variance
+    return coef, variance, short
 
 
 def _mean(values: Float, index: Int, weight: Float) -> Float:

@@ -13,6 +13,7 @@ from tsforecast.geography import Places
 from tsforecast.normals.blocks import Blocks
 from tsforecast.normals.lent import borrowed
 from tsforecast.normals.own import own, spread
+from tsforecast.normals.renewal import last_stamps
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import State
 
@@ -36,13 +37,16 @@ def fit(panel: Panel, base: Literal["auto", "none"] = "auto", places: Places | N
         raise ConfigError(f'base must be "auto" (a seasonal normal) or "none" (the mean), got {base!r}')
     blocks = Blocks.of(panel.freq, base == "auto" and panel.grid.dtype.kind == "M", panel.tz)
     alone = own(panel, blocks)
+    coef, told = alone.coef, alone.told.copy()
     if places is None:
-        coef, variance = alone.coef, spread(panel, blocks, alone.coef, alone.told)
+        variance = spread(panel, blocks, coef, told)
     else:
-        coef, variance = borrowed(panel, blocks, alone, places)
+        coef, variance, short = borrowed(panel, blocks, alone, places)
+        told[short] = False  # what was lent stays as it is
     return {
         "blocks": list(blocks.names), "days": blocks.days, "tz": blocks.tz,
         "coef": coef, "since": alone.since, "spread": _steadied(variance, coef[:, 0]),
+        "told": told, "until": last_stamps(panel), "moments": alone.moments._asdict(),
     }  # fmt: skip
 
 
@@ -84,7 +88,7 @@ def _valued(state: State, owner: Int, stamps: NDArray[Any], where: Int) -> tuple
 
     Summed column by column: a value has the same bits whatever else is asked for.
     """
-    blocks = Blocks(tuple(state["blocks"]), state["days"], state["tz"])
+    blocks = Blocks.from_state(state)
     columns, phase = blocks.columns(stamps), blocks.phase(stamps)
     normal, variance = np.zeros((2, *where.shape))
     for j in range(columns.shape[1]):

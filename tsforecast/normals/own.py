@@ -8,13 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from tsforecast.normals.blocks import Blocks
+from tsforecast.normals.moments import Moments, gathered, solved
 from tsforecast.panel import Bool, Float, Int, Panel
-from tsforecast.windows import Tile, pivots_and_solution, tiles
+from tsforecast.windows import Tile, tiles
 
-__all__ = ["Own", "level", "own", "spread"]
+__all__ = ["Own", "own", "spread"]
 
-RIDGE = 1e-8
-"""Share of the rows added to each diagonal: indicators come out with mean zero, and places never seen as the level."""
 LONGEST = 30
 """Years of monthly rows, counted from the last, that enter a normal."""
 STEADY = 3.0
@@ -25,13 +24,12 @@ YEAR_SEEN = 0.9
 
 
 class Own(NamedTuple):
-    """What each series tells by itself: coefficients (n, k), level first; means of the columns (n, k) and of y (n,);
-    years of observed rows (n,); columns (n, k) that its rows can tell of; trend column (n,) of its first row.
+    """What each series tells by itself: coefficients (n, k), level first; moments of its rows; years of observed rows
+    (n,); columns (n, k) that its rows can tell of; trend column (n,) of its first row.
     """
 
     coef: Float
-    columns: Float
-    mean: Float
+    moments: Moments
     years: Float
     told: Bool
     since: Float
@@ -44,32 +42,21 @@ def own(panel: Panel, blocks: Blocks) -> Own:
     word of the Bayesian information criterion, a trend three years, eight of months.
     """
     n, k = len(panel), blocks.width
-    out = Own(
-        np.full((n, k), np.nan), np.zeros((n, k)), np.zeros(n), np.zeros(n), np.zeros((n, k), bool), np.zeros(n)
-    )  # fmt: skip
+    out = Own(np.full((n, k), np.nan), Moments.none(n, k), np.zeros(n), np.zeros((n, k), bool), np.zeros(n))
     table, month = blocks.columns(panel.grid), blocks.months(panel.grid)
     for tile in _tiles(panel, blocks):
-        at, y, use = _gathered(panel, tile)
+        at, y, use = gathered(panel, tile)
         count = np.count_nonzero(use, axis=1)
-        told = _told(blocks, count, _months_seen(month[at], use))
         x = table[at]
-        since = np.where(use > 0, x[:, :, -1], np.inf).min(axis=1)
-        total = np.maximum(use.sum(axis=1), 1e-300)
-        columns = np.einsum("st,stk->sk", use, x) / total[:, None]
-        mean = (use * y).sum(axis=1) / total
-        x -= columns[:, None]
-        shape, told = _shape(x, y - mean[:, None], use, blocks, told)
-        shape[:, 0] = level(mean, columns, shape)
-        shape[count == 0] = np.nan
-        for whole, part in zip(out, (shape, columns, mean, count / blocks.rows_a_year, told, since), strict=True):
-            whole[tile.index] = part
+        moments = Moments.told(x, y, use)
+        coef, told = _shape(moments, count, blocks, _told(blocks, count, _months_seen(month[at], use)))
+        coef[:, 0] = moments.level(coef)
+        coef[count == 0] = np.nan
+        out.coef[tile.index], out.told[tile.index] = coef, told
+        out.moments.put(tile.index, moments)
+        out.years[tile.index] = count / blocks.rows_a_year
+        out.since[tile.index] = np.where(use > 0, x[:, :, -1], np.inf).min(axis=1)
     return out
-
-
-def level(mean: Float, columns: Float, coef: Float) -> Float:
-    """Level (n,) at which normals of the given shape have the mean of y over the observed rows."""
-    of_shape: Float = (columns[:, 1:] * coef[:, 1:]).sum(axis=1)
-    return mean - of_shape
 
 
 def _tiles(panel: Panel, blocks: Blocks) -> Iterator[Tile]:
@@ -77,15 +64,6 @@ def _tiles(panel: Panel, blocks: Blocks) -> Iterator[Tile]:
     if "months" in blocks.names:
         panel = panel.tail(round(LONGEST * blocks.rows_a_year))
     return tiles(panel) if len(panel.y) else iter(())
-
-
-def _gathered(panel: Panel, tile: Tile) -> tuple[Int, Float, Float]:
-    """Grid positions (s, T), values (s, T), 0 where there is none, and row weights (s, T) of a tile."""
-    at = np.where(tile.inside, panel.position(tile.rows, tile.index[:, None]), 0)
-    y = tile.gather(panel.y)
-    seen = np.isfinite(y)
-    use = seen.astype(float) if panel.weights is None else np.where(seen, tile.gather(panel.weights, 0.0), 0.0)
-    return at, np.where(seen, y, 0.0), use
 
 
 def _months_seen(month: Int, use: Float) -> Int:
@@ -112,41 +90,24 @@ def _told(blocks: Blocks, count: Int, months: Int) -> Bool:
     return told
 
 
-def _shape(x: Float, y: Float, use: Float, blocks: Blocks, told: Bool) -> tuple[Float, Bool]:
-    """Least-squares coefficients (s, k) of centred columns x (s, T, k) for centred y (s, T), the level's left at 0, and
-    the columns that stayed: weekdays go where the Bayesian information criterion does not ask for them. Overwrites x.
+def _shape(moments: Moments, rows: Int, blocks: Blocks, told: Bool) -> tuple[Float, Bool]:
+    """Least-squares coefficients (s, k) of `rows` (s,) rows, the level's left at 0, and the columns that stayed.
+
+    Weekdays go where the Bayesian information criterion does not ask for them.
     """
-    root = np.sqrt(use)
-    x *= root[:, :, None]
-    y = y * root
-    gram = np.swapaxes(x, 1, 2) @ x
-    cross = np.swapaxes(x, 1, 2) @ y[:, :, None]
-    told = told & (np.einsum("skk->sk", gram) > 0)
-    total = use.sum(axis=1)
-    coef = _solved(gram, cross, total, told)
+    told = told & (np.einsum("skk->sk", moments.about)[:, :-1] > 0)
+    coef = moments.shape(told)
     week = blocks.place("weekdays")
     if not told[:, week].any():
         return coef, told
     bare = told.copy()
     bare[:, week] = False
-    plain = _solved(gram, cross, total, bare)
-    power = (y**2).sum(axis=1)
-    with_, without = (
-        np.maximum(power - (c * cross[:, :, 0]).sum(axis=1), 1e-12 * power + 1e-300) for c in (coef, plain)
-    )
-    rows = np.count_nonzero(use, axis=1)
+    plain = moments.shape(bare)
+    power, cross = moments.about[:, -1, -1], moments.about[:, :-1, -1]
+    with_, without = (np.maximum(power - (c * cross).sum(axis=1), 1e-12 * power + 1e-300) for c in (coef, plain))
     days = np.count_nonzero(told[:, week], axis=1)
     asked = rows * np.log(without / with_) > (days - 1) * np.log(np.maximum(rows, 2))
     return np.where(asked[:, None], coef, plain), np.where(asked[:, None], told, bare)
-
-
-def _solved(gram: Float, cross: Float, total: Float, told: Bool) -> Float:
-    """Coefficients (s, k) from the Gram matrices (s, k, k), 0 for columns not told of."""
-    both = told[:, :, None] & told[:, None, :]
-    index = np.arange(gram.shape[1])
-    gram = np.where(both, gram, 0.0)
-    gram[:, index, index] += np.where(told, RIDGE * total[:, None], 1.0)
-    return pivots_and_solution(gram, np.where(told[:, :, None], cross, 0.0))[1][:, :, 0]
 
 
 def spread(panel: Panel, blocks: Blocks, coef: Float, told: Bool) -> Float:
@@ -158,7 +119,7 @@ def spread(panel: Panel, blocks: Blocks, coef: Float, told: Bool) -> Float:
     table, phase = blocks.columns(panel.grid), blocks.phase(panel.grid)
     yearly: Bool = np.any(told[:, blocks.year], axis=1)
     for tile in _tiles(panel, blocks):
-        at, y, use = _gathered(panel, tile)
+        at, y, use = gathered(panel, tile)
         mine = coef[tile.index]
         left = np.where(use > 0, y - (table[at] @ mine[:, :, None])[:, :, 0], 0.0) ** 2
         total = use.sum(axis=1)
@@ -169,7 +130,7 @@ def spread(panel: Panel, blocks: Blocks, coef: Float, told: Bool) -> Float:
         centre = np.einsum("st,stk->sk", use, x) / np.maximum(total, 1e-300)[:, None]
         x = (x - centre[:, None]) * np.sqrt(use)[:, :, None]
         cross = np.swapaxes(x, 1, 2) @ ((left - mean[:, None]) * np.sqrt(use))[:, :, None]
-        season = _solved(np.swapaxes(x, 1, 2) @ x, cross, total, yearly[tile.index][:, None] & (np.arange(3) > 0))
+        season = solved(np.swapaxes(x, 1, 2) @ x, cross, total, yearly[tile.index][:, None] & (np.arange(3) > 0))
         season[:, 0] = mean - (centre[:, 1:] * season[:, 1:]).sum(axis=1)
         season[:, 1:] *= (rows / (rows + STEADY * blocks.rows_a_year))[:, None]
         out[tile.index] = season * (rows / free)[:, None]

@@ -9,13 +9,11 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 import tsforecast as tsf
 from tsforecast import Climatology, GeoBlend, Panel, backtest
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 H = 12
 MONTHS = 240
@@ -41,15 +39,14 @@ def main(folder: Path) -> None:
     print(scores.leaderboard("rmse", baseline="Climatology").to_string(index=False))
 
     # A row of the static table is all that a place needs. Stations kept out show how well that goes.
-    strange = held[["unique_id", "lat", "lon", "elevation"]].copy()
-    strange.loc[len(data)] = ["Alpine Visitor Center", 40.442, -105.755, 3595.0]
-    forecasts = model.predict(H, levels=[80], static=strange)
+    centre = {"unique_id": ["Alpine Visitor Center"], "lat": [40.442], "lon": [-105.755], "elevation": [3595.0]}
+    forecasts = model.predict(H, levels=[80], static=pd.concat([held, pd.DataFrame(centre)]))
     forecasts.to_csv(folder / "forecasts.csv", index=False)
     print(forecasts[forecasts["unique_id"] == "Alpine Visitor Center"].head(3).to_string(index=False))
     print(judged(forecasts.merge(data, on=["unique_id", "ds"]), held).to_string(index=False))
 
     if find_spec("plotly"):
-        tsf.plot_map(model).write_html(folder / "map.html", include_plotlyjs=True)
+        tsf.plot_map(model, k=5).write_html(folder / "map.html", include_plotlyjs=True)
         tsf.plot_weights(model).write_html(folder / "weights.html", include_plotlyjs=True)
 
 

@@ -15,7 +15,7 @@ from tsforecast.windows import Tile, tiles
 __all__ = ["Own", "own", "spread"]
 
 LONGEST = 30
-"""Years of monthly rows, counted from the last, that enter a normal."""
+"""Years of monthly rows, counted from the last observed one, that enter a normal."""
 STEADY = 3.0
 """Years of rows at which the seasons of a spread count half. Measured on daily and monthly temperatures by the
 likelihood of later anomalies: 1 and 10 do about as well, seasons taken as they are and no seasons worse."""
@@ -62,8 +62,16 @@ def own(panel: Panel, blocks: Blocks) -> Own:
 def _tiles(panel: Panel, blocks: Blocks) -> Iterator[Tile]:
     """The rows that enter a normal, in tiles: of months those of the last 30 years alone."""
     if "months" in blocks.names:
-        panel = panel.tail(round(LONGEST * blocks.rows_a_year))
+        panel = _to_last_observed(panel).tail(round(LONGEST * blocks.rows_a_year))
     return tiles(panel) if len(panel.y) else iter(())
+
+
+def _to_last_observed(panel: Panel) -> Panel:
+    """The spans without the rows after their last observed one."""
+    seen = np.flatnonzero(np.isfinite(panel.y))
+    before = np.searchsorted(seen, panel.stop)
+    last = np.concatenate([[-1], seen])[before]
+    return panel.replace(stop=np.maximum(last + 1, panel.start))
 
 
 def _months_seen(month: Int, use: Float) -> Int:

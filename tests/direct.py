@@ -14,20 +14,20 @@ Array = NDArray[Any]
 PRIOR = 10.0
 
 
-def simulated(n: int, rows: int, seed: int = 0, freq: str = "D", **static: Any) -> Panel:
-    """Places in a square of 10 degrees under weather that moves east, each with a year and a level of its own."""
+def simulated(n: int, rows: int, seed: int = 0, freq: str = "D", size: float = 10.0) -> Panel:
+    """Places in a square of `size` degrees under weather that moves east, each with a year and a level of its own."""
     rng = np.random.default_rng(seed)
-    lat, lon = 40 + 10 * rng.random(n), 10 + 10 * rng.random(n)
+    lat, lon = 40 + size * rng.random(n), 10 + size * rng.random(n)
     waves = rng.normal(size=(rows + 40, 6))
     for t in range(1, len(waves)):
         waves[t] += 0.8 * waves[t - 1]
-    late = np.round((lon - 10) * 0.4).astype(int)  # the east sees today's weather up to four rows later
-    load = 1 + 0.3 * rng.normal(size=(n, 6)) + (lat - 45)[:, None] * np.linspace(-0.1, 0.1, 6)
+    late = np.round((lon - 10) / size * 4).astype(int)  # the east sees today's weather up to four rows later
+    load = 1 + 0.3 * rng.normal(size=(n, 6)) + (lat - lat.mean())[:, None] / size * np.linspace(-1, 1, 6)
     y = np.stack([waves[40 - late[i] : 40 - late[i] + rows] @ load[i] for i in range(n)])
     y = y + 0.5 * rng.normal(size=(n, rows)) + 20 * rng.random((n, 1))
     y += 8 * np.sin(2 * np.pi * np.arange(rows) / 365.2425)
     ids = [f"p{i:03d}" for i in rng.permutation(n)]
-    return Panel.from_arrays(y, ids=ids, freq=freq, start="2015-01-01", static={"lat": lat, "lon": lon, **static})
+    return Panel.from_arrays(y, ids=ids, freq=freq, start="2015-01-01", static={"lat": lat, "lon": lon})
 
 
 def anomalies(panel: Panel, held: int = 0, base: Any = "auto", places: Any = None) -> tuple[Array, Array, Any]:

@@ -32,9 +32,8 @@ def regions(panel: Panel, names: Any) -> Panel:
 
 @pytest.fixture(scope="module")
 def panel() -> Panel:
-    """Ten series: four in the north, three in the south, two in the east, one of no region."""
-    y = simulated(10, 200)
-    return regions(y, ["north"] * 4 + ["south"] * 3 + ["east"] * 2 + [None])
+    """Twelve series: four in the north, three in the south, two in the east, three of no region."""
+    return regions(simulated(12, 200), ["north"] * 4 + ["south"] * 3 + ["east"] * 2 + [None] * 3)
 
 
 def point(model: RegionalLinear, panel: Panel, h: int = H) -> Array:
@@ -83,14 +82,14 @@ def test_coefficients_are_ridge_regressions_on_long_tables(panel: Panel) -> None
     values, _, normal = anomalies(late)
     level, scale = normals.ahead(normal, late, H)
     groups = [[0, 1, 2, 3], [4, 5, 6]]  # two series and a missing name are no region
-    model_of = [1, 1, 1, 1, 2, 2, 2, 0, 0, 0]
+    model_of = [1, 1, 1, 1, 2, 2, 2, 0, 0, 0, 0, 0]
     fits = [by_hand(values, groups, step, 200) for step in (1, 2)]
     want = level + scale * told(values, [[fit[m] for fit in fits] for m in model_of], 199)
     np.testing.assert_allclose(point(RegionalLinear(), late), want, atol=1e-8)
-    alike = level + scale * told(values, [[fit[0] for fit in fits]] * 10, 199)
+    alike = level + scale * told(values, [[fit[0] for fit in fits]] * 12, 199)
     np.testing.assert_allclose(point(RegionalLinear("global"), late), alike, atol=1e-8)
-    single = [by_hand(values, [[i] for i in range(10)], step, 200) for step in (1, 2)]
-    want = level + scale * told(values, [[fit[1 + i] for fit in single] for i in range(10)], 199)
+    single = [by_hand(values, [[i] for i in range(12)], step, 200) for step in (1, 2)]
+    want = level + scale * told(values, [[fit[1 + i] for fit in single] for i in range(12)], 199)
     np.testing.assert_allclose(point(RegionalLinear("series"), late), want, atol=1e-8)
 
 
@@ -107,7 +106,7 @@ def test_missing_targets_are_left_out_and_missing_values_told_by_the_last_ones(p
     table = [
         (np.array([own_columns(filled[i], t, *TERMS) for t in range(199) if np.isfinite(values[i, t + 1])]),
          np.array([values[i, t + 1] for t in range(199) if np.isfinite(values[i, t + 1])]))
-        for i in range(10)
+        for i in range(12)
     ]  # fmt: skip
     shared = ridge(*stacked(table), PRIOR)
     coef = RegionalLinear("global").learn(gaps, 1, False)["fit"]["coef"]
@@ -144,9 +143,9 @@ def test_errors_are_those_of_the_fit_before_the_held_out_rows(panel: Panel) -> N
     values, scale, _ = anomalies(panel, 50)
     fits = [by_hand(values, [], step, 150) for step in (1, 2)]
     errors = model.state_["errors"]
-    assert errors.shape == (10, 50, H)
+    assert errors.shape == (12, 50, H)
     for back in (50, 17, 2):
-        want = told(values, [[fit[0] for fit in fits]] * 10, 199 - back)
+        want = told(values, [[fit[0] for fit in fits]] * 12, 199 - back)
         left = (values[:, 200 - back : 202 - back] - want) * scale[:, 200 - back : 202 - back]
         np.testing.assert_allclose(errors[:, 50 - back], left, atol=1e-8)
     assert np.isnan(errors[:, -1, 1]).all()
@@ -179,7 +178,7 @@ def test_order_changes_no_bit(panel: Panel) -> None:
 
 
 def test_numbers_may_be_regions(panel: Panel) -> None:
-    codes = np.array([1.0] * 4 + [2.0] * 3 + [3.0] * 2 + [np.nan])
+    codes = np.array([1.0] * 4 + [2.0] * 3 + [3.0] * 2 + [np.nan] * 3)
     np.testing.assert_array_equal(
         point(RegionalLinear("zone"), panel.replace(static={"zone": codes})), point(RegionalLinear(), panel)
     )
@@ -189,7 +188,7 @@ def test_one_series_raised_moves_itself_alone(panel: Panel) -> None:
     y = panel.y.copy()
     y[panel.start[4] : panel.stop[4]] += 10
     moved = point(RegionalLinear(), panel.replace(y=y)) - point(RegionalLinear(), panel)
-    np.testing.assert_allclose(moved, np.where(np.arange(10) == 4, 10.0, 0.0)[:, None] * np.ones(H), atol=1e-8)
+    np.testing.assert_allclose(moved, np.where(np.arange(12) == 4, 10.0, 0.0)[:, None] * np.ones(H), atol=1e-8)
 
 
 def test_constant_short_and_empty_series() -> None:
@@ -214,19 +213,19 @@ def test_series_that_ended_earlier_are_forecast_from_their_own_last_row(panel: P
     stop = panel.stop.copy()
     stop[3] -= 150
     ragged = panel.replace(stop=stop)
-    got = model.forecast(state, ragged, H, np.empty((10, H, 0)), ()).point
-    early = model.forecast(state, panel.replace(stop=panel.stop - 150), H, np.empty((10, H, 0)), ()).point
-    whole = model.forecast(state, panel, H, np.empty((10, H, 0)), ()).point
+    got = model.forecast(state, ragged, H, np.empty((12, H, 0)), ()).point
+    early = model.forecast(state, panel.replace(stop=panel.stop - 150), H, np.empty((12, H, 0)), ()).point
+    whole = model.forecast(state, panel, H, np.empty((12, H, 0)), ()).point
     np.testing.assert_array_equal(got[3], early[3])
     np.testing.assert_array_equal(np.delete(got, 3, axis=0), np.delete(whole, 3, axis=0))
 
 
 def test_fitted_values_are_one_step_forecasts(panel: Panel) -> None:
     model = RegionalLinear().fit(panel, h=H)
-    values = model.fitted()["RegionalLinear"].to_numpy().reshape(10, 200)
+    values = model.fitted()["RegionalLinear"].to_numpy().reshape(12, 200)
     for last in (0, 99, 198):
         spans = panel.upto(last)
-        one = model.forecast(model.state_, spans, 1, np.empty((10, 1, 0)), ()).point[:, 0]
+        one = model.forecast(model.state_, spans, 1, np.empty((12, 1, 0)), ()).point[:, 0]
         np.testing.assert_allclose(values[:, last + 1], one, atol=1e-9)
     assert np.isfinite(values).all()
 
@@ -234,7 +233,7 @@ def test_fitted_values_are_one_step_forecasts(panel: Panel) -> None:
 def test_update_and_files(panel: Panel, tmp_path: Path) -> None:
     model = RegionalLinear().fit(panel.replace(stop=panel.stop - 9), h=H).update(panel)
     want = roll(RegionalLinear(), panel, np.array([190, 199]), h=H, refit=False).point[1]
-    np.testing.assert_allclose(model.predict(H)["RegionalLinear"].to_numpy().reshape(10, H), want, atol=1e-9)
+    np.testing.assert_allclose(model.predict(H)["RegionalLinear"].to_numpy().reshape(12, H), want, atol=1e-9)
     new = simulated(1, 150, seed=9)
     model.update(new.replace(ids=np.array(["new"], dtype=object), static={}))
     table = model.predict(H, levels=[80])
@@ -243,7 +242,7 @@ def test_update_and_files(panel: Panel, tmp_path: Path) -> None:
     level, scale = normals.ahead(normal, new, H)
     x = np.array(own_columns(values[0], 149, *TERMS))
     told = level[0] + scale[0] * (x @ model.state_["fit"]["coef"][0])
-    np.testing.assert_allclose(table["RegionalLinear"].to_numpy()[10 * H :], told, atol=1e-9)
+    np.testing.assert_allclose(table["RegionalLinear"].to_numpy()[12 * H :], told, atol=1e-9)
     model.save(tmp_path / "model.tsf")
     again = tsforecast.load(tmp_path / "model.tsf").predict(H, levels=[80])
     np.testing.assert_array_equal(again.to_numpy()[:, 2:].astype(float), table.to_numpy()[:, 2:].astype(float))
@@ -269,4 +268,4 @@ def test_regions_help_where_they_differ() -> None:
         np.mean(roll(RegionalLinear(scope), panel, cutoffs, h=1, refit=False).errors ** 2)
         for scope in ("region", "global")
     )
-    assert own < 1.4 < 2 < all_
+    assert own < 1.35 < 1.6 < all_

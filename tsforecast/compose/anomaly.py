@@ -261,8 +261,7 @@ class Anomaly(Forecaster):
     # Fitted models over time.
 
     def _completed(self, state: State, panel: Panel) -> State:
-        # Rows newer than the fit go into the normal now: of a file only the last of them come back.
-        fit = state["fit"] | {"normal": normals.renewed(state["fit"]["normal"], panel)[0]}
+        fit = normals.with_newer(state["fit"], panel)
         anomalies = self._inward(fit, panel)
         inner = self._inner._completed(fit["inner"], anomalies)
         extremes = failures.ranges(anomalies, inner["extremes"])

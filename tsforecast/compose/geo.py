@@ -161,7 +161,8 @@ class GeoBlend(Blend):
         cold.check(old, others, self.name)
         # The steps after the newest row of all: what ended earlier has nothing to say of them.
         coming = times[int(panel.last.argmax())]
-        point = cold.forecast(fit["normal"], old, others, out.point, times, coming, fit["location"])
+        normal = normals.renewed(fit["normal"], panel)[0]
+        point = cold.forecast(normal, old, others, out.point, times, coming, fit["location"])
         missed = fit["cold"][..., : point.shape[1]]
         width = cold.half_widths(missed, old, others, levels, fit["location"]) if levels else None
         return (
@@ -169,6 +170,10 @@ class GeoBlend(Blend):
             np.concatenate([times, np.tile(coming, (len(others), 1))]),
             _behind(out, point, width),
         )
+
+    def _completed(self, state: State, panel: Panel) -> State:
+        done = super()._completed(state, panel)
+        return done | {"fit": normals.with_newer(done["fit"], panel)}
 
     def _greeted(self, state: State, panel: Panel) -> State:
         new = super()._greeted(state, panel)

@@ -10,7 +10,7 @@ from tsforecast.panel import Int, Panel
 from tsforecast.rolling import State
 from tsforecast.threads import one_blas_thread
 
-__all__ = ["last_stamps", "renewed", "settled"]
+__all__ = ["last_stamps", "renewed", "settled", "with_newer"]
 
 NEVER = np.iinfo(np.int64).min
 
@@ -38,6 +38,13 @@ def renewed(state: State, panel: Panel) -> tuple[State, Panel]:
     each["until"][index] = last_stamps(panel)[index]
     own = panel.replace(series=np.arange(len(panel), dtype=np.int64))
     return state | each | {"moments": moments._asdict()}, own
+
+
+def with_newer(fit: State, panel: Panel) -> State:
+    """A fitted state with the newer rows of all its series in its `normal`, while they are there: of a file only the
+    last of them come back.
+    """
+    return fit | {"normal": renewed(fit["normal"], panel)[0]}
 
 
 def settled(state: State) -> State:

@@ -21,8 +21,9 @@ __all__ = ["inside", "joined", "newcomers", "predict"]
 
 def predict(state: State, panel: Panel, h: int) -> Forecast:
     """Forecasts of the h steps after each span, from the last rows of all spans that are there."""
-    anomalies = normals.anomalies(state["normal"], panel.tail(state["reach"]))
-    normal, scale = normals.ahead(state["normal"], panel, h)
+    newest, spans = normals.renewed(state["normal"], panel)
+    anomalies = normals.anomalies(newest, spans.tail(state["reach"]))
+    normal, scale = normals.ahead(newest, spans, h)
     point = np.full((len(panel), h), np.nan)
     for some in _once(panel.series):
         ground = Ground.newest(anomalies.take(some), state["own"], state["order"], panel.series[some])

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tsforecast import growth
+from tsforecast import growth, normals
 from tsforecast.errors import ConfigError, DataError, DataWarning, listed, whole
 from tsforecast.forecast import Forecast
 from tsforecast.forecaster import Forecaster
@@ -115,7 +115,8 @@ class KNN(Forecaster):
         """What each series strays from its normal by, over the year (n,)."""
         if self.raw_mean:
             return None
-        return np.sqrt(np.maximum(fit["normal"]["spread"][:, 0], 0.0))
+        variance: Float = fit["normal"]["spread"][:, 0]
+        return np.sqrt(np.maximum(variance, 0.0))
 
     def _inside(self, state: State, panel: Panel) -> Float | None:
         values: Float = self._recipe.inside(state, panel)
@@ -123,6 +124,9 @@ class KNN(Forecaster):
 
     def _keep(self, state: State) -> int | None:
         return 1 if self.raw_mean else int(state["reach"])
+
+    def _completed(self, state: State, panel: Panel) -> State:
+        return state if self.raw_mean else state | {"fit": normals.with_newer(state["fit"], panel)}
 
     def _greeted(self, state: State, panel: Panel) -> State:
         """The state of series met later: no place is known of them, so that their own past alone tells of them."""

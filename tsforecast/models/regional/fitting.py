@@ -127,8 +127,9 @@ def _models(ground: Ground, region: Int, around: Int, h: int) -> tuple[Float, In
 
 def predict(state: State, panel: Panel, h: int) -> Forecast:
     """Forecasts of the h steps after each span, from its last rows."""
-    anomalies = normals.anomalies(state["normal"], panel.tail(state["reach"]))
-    normal, scale = normals.ahead(state["normal"], panel, h)
+    newest, spans = normals.renewed(state["normal"], panel)
+    anomalies = normals.anomalies(newest, spans.tail(state["reach"]))
+    normal, scale = normals.ahead(newest, spans, h)
     ground = Ground.newest(anomalies, state["own"][panel.series], np.arange(len(panel)))
     x = picked(ground.own, ground.place(panel)[:, None])
     coef = state["coef"][state["model"][panel.series]][:, :, :h]

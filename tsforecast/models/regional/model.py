@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tsforecast import growth
+from tsforecast import growth, normals
 from tsforecast.errors import ConfigError, listed
 from tsforecast.forecast import Forecast
 from tsforecast.forecaster import Forecaster
@@ -71,13 +71,17 @@ class RegionalLinear(Forecaster):
 
     def _spread(self, fit: State) -> Float | None:
         """What each series strays from its normal by, over the year (n,)."""
-        return np.sqrt(np.maximum(fit["normal"]["spread"][:, 0], 0.0))
+        variance: Float = fit["normal"]["spread"][:, 0]
+        return np.sqrt(np.maximum(variance, 0.0))
 
     def _inside(self, state: State, panel: Panel) -> Float | None:
         return fitting.inside(state, panel)
 
     def _keep(self, state: State) -> int | None:
         return int(state["reach"])
+
+    def _completed(self, state: State, panel: Panel) -> State:
+        return state | {"fit": normals.with_newer(state["fit"], panel)}
 
     def _greeted(self, state: State, panel: Panel) -> State:
         """The state of series met later: the model of all series, on anomalies from normals of their own."""

@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 
 from tests.builders import lagged_series, table
+from tsforecast.compose.anomaly import Anomaly
 from tsforecast.compose.blend import Blend
+from tsforecast.compose.select import Select
+from tsforecast.compose.stack import Stack
 from tsforecast.forecaster import Forecaster
 from tsforecast.models.ar import AR
 from tsforecast.models.naive import Drift, Naive, SeasonalNaive, WindowMean
@@ -73,5 +76,10 @@ TEAMS: dict[str, list[Forecaster]] = {
     "global": [ar(scope="global", alias="pooled"), ar(calendar="month")],
     "nested": [
         Blend([ar(known=("kind",)), Naive()], alias="inner"), ar(2, calendar="KR"), Blend([Drift(), ar()], "median"),
+    ],
+    "anomalies": [Anomaly(ar(known=("promo",), calendar="KR")), ar(2, calendar="weekday", alias="b")],
+    "deep": [
+        Blend([Select([ar(past=("traffic",)), Naive()]), Stack([ar(known=("kind",)), Naive()])], alias="inner"),
+        Anomaly(Blend([ar(known=("promo",)), Drift()], "equal"), alias="anomalies"),
     ],
 }  # fmt: skip

@@ -26,7 +26,7 @@ from tsforecast.registry import load
 # --- files, newer rows, what else a fitted model does
 
 
-@pytest.mark.parametrize("team", ["known", "calendar", "nested", "net"])
+@pytest.mark.parametrize("team", ["known", "calendar", "nested", "net", "deep"])
 def test_a_file_forecasts_the_same_in_another_process(team: str, tmp_path: Path) -> None:
     df, future = history(daily())
     model = Blend(TEAMS[team], kappa=0.1, prior=[1.0, 2.0, 3.0][: len(TEAMS[team])], show_members=True).fit(df, h=H)

@@ -287,7 +287,7 @@ def test_honest_forecasts_are_combined_by_what_earlier_origins_told() -> None:
             for step in range(h):
                 e = (errors / size[:, None])[:, :, :, step].reshape(2, -1)
                 s = e @ e.T / e.shape[1]
-                pull = 0.01 * np.trace(s)  # 2 kappa times the mean of the diagonal
+                pull = 0.04 / (1 / np.diag(s)).sum()  # 2 kappa times the harmonic mean of the diagonal
                 a = (s[1, 1] - s[0, 1] + pull * 0.5) / (s[0, 0] + s[1, 1] - 2 * s[0, 1] + pull)
                 share[step] = np.clip([a, 1 - a], 0, 1)
         np.testing.assert_allclose(got[part], np.einsum("hm,mwnh->wnh", share, seen.point[:, part]), rtol=1e-9)

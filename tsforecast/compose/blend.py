@@ -27,7 +27,8 @@ class Blend(Scoped):
     """Weighted mean of members; by default the weights of the least validation MSE, pulled toward a prior.
 
     `weights`: "mse" by horizon band (`bands`: first steps of each), on the simplex, with the penalty
-    kappa * mean MSE * |w - prior|^2 (0: the plain least MSE, inf: the prior); "inverse_mse"; "equal"; "source" (the
+    kappa * H * |w - prior|^2, H the harmonic mean of the members' MSE (0: the plain least MSE, inf: the prior);
+    "inverse_mse"; "equal"; "source" (the
     prior unmoved); "median" (no weights); or a number a member. `prior` is a number a member, None for equal ones.
     Weights are shared by all series, or by those of a static column (`scope`), or each series has its own. Where too
     few origins can be judged the weights are the prior.

@@ -46,11 +46,15 @@ def _by_group(values: Float, groups: Int, count: int) -> Float:
 
 
 def shrunk_weights(s: Float, prior: Float, kappa: float) -> Float:
-    """Weights (b, m) that minimise w'Sw + kappa mean(diag S) |w - prior|^2 over the simplex, for S (b, m, m).
+    """Weights (b, m) that minimise w'Sw + kappa H |w - prior|^2 over the simplex, for S (b, m, m).
 
-    Members that err alike share the prior's weights; kappa = inf gives the prior.
+    H is the harmonic mean of the members' mean squared errors: one that is far off does not hold the others to the
+    prior. Members that err alike share the prior's weights; kappa = inf gives the prior.
     """
-    size = np.einsum("bii->bi", s).mean(axis=1)
+    with np.errstate(divide="ignore"):
+        size = 1.0 / (1.0 / np.einsum("bii->bi", s)).mean(axis=1)
+    # Beside a member without any error the others are weighed by the mean.
+    size = np.where(size > 0, size, np.einsum("bii->bi", s).mean(axis=1))
     pull = size * max(kappa, TIES) if np.isfinite(kappa) else np.full(len(s), np.inf)
     told = (size > 0) & np.isfinite(pull)
     out = np.tile(prior, (len(s), 1))

@@ -5,6 +5,7 @@ import re
 import runpy
 import sys
 from dataclasses import MISSING, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsforecast import Forecaster, Panel, check_forecaster, load
+from tsforecast import (
+    KNN,
+    Anomaly,
+    Blend,
+    Forecaster,
+    GeoBlend,
+    Panel,
+    RegionalLinear,
+    Select,
+    Stack,
+    check_forecaster,
+    datasets,
+    load,
+)
+from tsforecast.compose import geo
 from tsforecast.jobs.config import parse_job
 from tsforecast.jobs.models import models_of
 from tsforecast.models.neural import CNN, GRU, LSTM, MLP, RNN, options
@@ -173,3 +188,90 @@ def test_the_job_of_the_page_of_networks_makes_its_model() -> None:
     model = models_of(parse_job('horizon = 3\n[data]\nsource = "csv:x"\n' + text[1]))[0]
     assert (type(model), model.hidden, model.scope, model.static) == (GRU, (32, 16), "region", ("region",))
     assert model.optimizer_options == {"momentum": 0.9, "nesterov": True}
+
+
+def test_what_the_page_of_places_shows_runs_and_has_the_columns_that_it_lists() -> None:
+    pytest.importorskip("torch")
+    space = run("docs/geo.md")
+    page = "\n".join(blocks("docs/geo.md"))
+    said = re.findall(r"^(\w+\.\w+_) +# ([\w, ]+?)(, \.\.\.)?$", page, flags=re.M)
+    assert len(said) == 5
+    for shown, names, more in said:
+        columns = list(eval(shown, space).columns)
+        assert columns[: len(columns) if not more else len(names.split(", "))] == names.split(", "), shown
+    np.testing.assert_allclose(space["model"].weights_.groupby("steps")["weight"].sum(), 1.0, rtol=1e-12)
+    table = space["table"]
+    assert table.loc[table["status"] == "cold_start", "unique_id"].tolist() == ["hut"] * 12
+
+
+def test_the_page_of_places_lists_every_parameter_and_its_default() -> None:
+    rows = tables("geo.md", "parameter")[1:]
+    shared = {f.name for f in fields(Forecaster)}
+    for kind in (GeoBlend, KNN, RegionalLinear, Anomaly, Blend, Stack, Select):
+        page = [
+            (name.strip("`"), ast.literal_eval(default.strip("`")))
+            for name, default, kinds, _ in rows
+            if kind.__name__ in kinds.split(", ")
+        ]
+        assert len(page) == len(dict(page))
+        assert dict(page) == {f.name: f.default for f in fields(kind) if f.name not in shared}, kind.__name__
+
+
+def test_the_page_of_places_tells_horizons_and_priors_as_they_are() -> None:
+    text = " ".join((ROOT / "docs" / "geo.md").read_text("utf-8").split())
+    usual = re.search(r"usual horizon: ([^.]+)\.", text)
+    assert usual is not None
+    units = {
+        "days": "D",
+        "business days": "B",
+        "hours": "h",
+        "weeks": "W",
+        "months": "M",
+        "quarters": "Q",
+        "years": "Y",
+    }
+    page = {units[unit]: int(steps) for steps, unit in (part.split(" ", 1) for part in usual[1].split(", "))}
+    assert page == {unit: steps for unit, steps in geo.USUAL.items() if unit != "C"}
+    priors = re.search(r"Priors of GeoBlend: (.+?[^0])\. `prior=`", text)
+    assert priors is not None
+    told = [{w.lower(): float(x) for w, x in re.findall(r"(\w+) (0\.\d)", part)} for part in priors[1].split(";")]
+    assert {frozenset(prior): prior for prior in told} == geo.PRIORS
+    few = re.search(r"too little \((\d+) days, (\d+) months\)", text)
+    assert few is not None
+    assert int(few[1]) == geo.LEAST["D"]
+
+
+def test_the_job_of_the_page_of_places_makes_its_models() -> None:
+    text = re.search(r"```toml\n(.*?)```", (ROOT / "docs" / "geo.md").read_text("utf-8"), flags=re.S)
+    assert text is not None
+    job = parse_job(text[1])
+    blend, lags, both = models_of(job)[:3]
+    assert job.data.static_source == "csv:places.csv"
+    assert blend.member_names == ("KNN", "RegionalLinear")
+    assert blend.prior == {"KNN": 0.4, "RegionalLinear": 0.6}
+    assert lags.lags == (1, 2, 7)
+    assert both.member_names == ("Lags", "Anomaly", "GeoBlend")
+    assert (both.members[1].model.lags, both.members[1].neighbours) == ((1, 2, 7), 5)
+
+
+def test_the_stations_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["geo.py", str(tmp_path)])
+    runpy.run_path(str(ROOT / "examples" / "geo.py"), run_name="__main__")
+    printed = capsys.readouterr().out.splitlines()
+    weights = [float(line.split()[2]) for line in printed if line.split()[:1] == ["1-12"] and len(line.split()) == 5]
+    assert sum(weights) == pytest.approx(1, abs=2e-6)
+    forecasts = pd.read_csv(tmp_path / "forecasts.csv", parse_dates=["ds"], dtype={"unique_id": str})
+    cold = forecasts[forecasts["status"] == "cold_start"].set_index(["unique_id", "ds"])
+    truth = datasets.load("colorado").set_index(["unique_id", "ds"])["y"]
+    held = cold.index.get_level_values(0).unique().drop("Alpine Visitor Center")
+    assert len(held) == 7
+    # What each place would be told by the plain mean of the stations in sight.
+    mean = forecasts[forecasts["status"] == "ok"].groupby("ds")["GeoBlend"].mean()
+    error = (cold["GeoBlend"] - truth).dropna()
+    plain = (mean.reindex(error.index, level="ds") - truth.reindex(error.index)).dropna()
+    assert (error**2).mean() < 0.5 * (plain**2).mean()
+    means = cold["GeoBlend"].groupby("unique_id").mean()
+    assert means.idxmin() == "Alpine Visitor Center", "800 m above the highest of the others"
+    if find_spec("plotly"):
+        assert "plotly" in (tmp_path / "map.html").read_text("utf-8")
+        assert "prior" in (tmp_path / "weights.html").read_text("utf-8")

@@ -360,3 +360,13 @@ def test_parameters_changed_after_the_fit_are_told(model: Forecaster, change: di
 def test_a_table_in_the_place_of_the_horizon_is_told_where_it_goes() -> None:
     with pytest.raises(ConfigError, match=r"a table goes to future=: predict\(28, future=table\)"):
         Prophet().fit(weekly_table()).predict(weekly_table())
+
+
+def test_series_taken_from_a_larger_panel_are_numbered_anew() -> None:
+    whole = Panel.from_table(weekly_table())
+    model = plain(3).fit(whole, h=2)
+    want = model.predict(2, levels=[80])
+    order = np.array([2, 0, 1])
+    got = plain(3).fit(whole.take(order), h=2).predict(2, levels=[80])
+    got = got.sort_values(["unique_id", "ds"], ignore_index=True)
+    pd.testing.assert_frame_equal(got, want, check_exact=True)

@@ -24,7 +24,9 @@ def as_panel(data: Any, static: Any = None) -> Panel:
     """A table with the default names as a Panel; a Panel passes through, with `static` exchanged where given."""
     if not isinstance(data, Panel):
         return read_panel(data, static=static)
-    return data if static is None else with_static(data, static)
+    panel = data if static is None else with_static(data, static)
+    # What was taken from a larger panel is numbered as it lies here: fitted parameters are rows of this one.
+    return panel.replace(series=np.arange(len(panel), dtype=np.int64))
 
 
 def read_panel(

@@ -127,10 +127,11 @@ def test_without_newer_rows_nothing_changes() -> None:
     assert np.any(some["coef"][~still] != state["coef"][~still])
 
 
-def test_a_series_first_seen_after_the_fit_has_no_normal() -> None:
+@pytest.mark.parametrize("base", ["auto", "none"])
+def test_a_series_first_seen_after_the_fit_has_no_normal(base: Any) -> None:
     panel = mixed().take(np.array([0, 1]))
     late = panel.replace(offset=panel.offset + np.array([0, 1700]), series=np.arange(2))
-    state, spans = normals.renewed(normals.fit(late.upto(1000)), late)
+    state, spans = normals.renewed(normals.fit(late.upto(1000), base), late)
     assert np.isnan(normals.ahead(state, spans, 3)[0][1]).all()
     assert np.isfinite(normals.ahead(state, spans, 3)[0][0]).all()
 
@@ -150,6 +151,17 @@ def test_company_order_and_repeated_spans_change_no_bit() -> None:
         alone, spans = normals.renewed(state, panel.upto(cutoffs[w]))
         for name in PARTS[:3]:
             np.testing.assert_array_equal(many[name][10 * w : 10 * w + 10], alone[name][spans.series])
+
+
+def test_company_of_the_same_dates_changes_no_bit() -> None:
+    panel = temperatures(33, 5)
+    old = normals.fit(panel.upto(1500))
+    whole, _ = normals.renewed(old, panel)
+    for i in (0, 13, 32):
+        one = panel.take(np.array([i]))
+        alone = normals.fit(one.upto(1500).replace(series=np.arange(1)))
+        same_bits(alone["coef"][0], old["coef"][i])
+        same_bits(normals.renewed(old, one)[0]["coef"][0], whole["coef"][i])
 
 
 def test_only_rows_between_the_fit_and_the_end_of_a_span_are_read() -> None:

@@ -32,16 +32,27 @@ class Moments(NamedTuple):
         return cls(np.zeros(n), np.zeros((n, k + 1)), np.zeros((n, k + 1, k + 1)))
 
     @classmethod
-    def told(cls, columns: Float, y: Float, use: Float) -> Self:
-        """Those of columns (s, T, k), values (s, T) and row weights (s, T)."""
-        rows = np.concatenate([columns, y[:, :, None]], axis=2)
-        weight = use.sum(axis=1)
-        mean = np.einsum("st,stk->sk", use, rows)
-        mean[:, -1] = (use * y).sum(axis=1)  # in pairs: values may be large, and all alike
-        mean /= np.maximum(weight, 1e-300)[:, None]
-        rows -= mean[:, None]
-        rows *= np.sqrt(use)[:, :, None]
-        return cls(weight, mean, np.swapaxes(rows, 1, 2) @ rows)
+    def told(cls, table: Float, at: Int, y: Float, use: Float) -> Self:
+        """Those of values (s, T) at the rows `at` (s, T) of a table of columns (P, k), with row weights (s, T)."""
+        weight, root, k = use.sum(axis=1), np.sqrt(use), table.shape[1]
+        mean = (use * y).sum(axis=1) / np.maximum(weight, 1e-300)
+        left = (y - mean[:, None]) * root
+        sums = np.empty((len(y), k + 1, k + 1))
+        sums[:, k, k] = (left**2).sum(axis=1)
+        for some in _alike(at, use):
+            rows = table[at[some[0]]] * root[some[0], :, None]
+            # Series by series, not as one product of all: the bits of each are its own.
+            cross = (rows.T @ left[some][:, :, None])[:, :, 0]
+            sums[some, :k, :k], sums[some, :k, k], sums[some, k, :k] = rows.T @ rows, cross, cross
+        return cls._about(weight, mean, sums)
+
+    @classmethod
+    def _about(cls, weight: Float, mean: Float, sums: Float) -> Self:
+        """Those of sums of products (s, k + 1, k + 1) of the columns, 1 the first, and y less its `mean` (s,)."""
+        centre = sums[:, 0] / np.maximum(weight, 1e-300)[:, None]
+        about = sums - weight[:, None, None] * centre[:, :, None] * centre[:, None, :]
+        centre[:, -1] += mean
+        return cls(weight, centre, about)
 
     @classmethod
     def of(cls, panel: Panel, blocks: Blocks) -> Self:
@@ -53,7 +64,7 @@ class Moments(NamedTuple):
         table = blocks.columns(panel.grid[first : int(panel.last.max()) + 1])
         for tile in tiles(panel):
             at, y, use = gathered(panel, tile)
-            out.put(tile.index, cls.told(table[np.maximum(at - first, 0)], y, use))
+            out.put(tile.index, cls.told(table, np.maximum(at - first, 0), y, use))
         return out
 
     def put(self, index: Int, part: Moments) -> None:
@@ -81,6 +92,14 @@ class Moments(NamedTuple):
     def shape(self, told: NDArray[np.bool_]) -> Float:
         """Least-squares coefficients (n, k) of the columns `told` of (n, k), 0 for the others and the level."""
         return solved(self.about[:, :-1, :-1], self.about[:, :-1, -1:], self.weight, told)
+
+
+def _alike(at: Int, use: Float) -> list[list[int]]:
+    """Series in groups of the same dates and weights, whose products of columns are the same."""
+    groups: dict[bytes, list[int]] = {}
+    for i, (dates, weights) in enumerate(zip(at, use, strict=True)):
+        groups.setdefault(dates.tobytes() + weights.tobytes(), []).append(i)
+    return list(groups.values())
 
 
 def gathered(panel: Panel, tile: Tile) -> tuple[Int, Float, Float]:

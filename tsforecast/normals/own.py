@@ -47,15 +47,14 @@ def own(panel: Panel, blocks: Blocks) -> Own:
     for tile in _tiles(panel, blocks):
         at, y, use = gathered(panel, tile)
         count = np.count_nonzero(use, axis=1)
-        x = table[at]
-        moments = Moments.told(x, y, use)
+        moments = Moments.told(table, at, y, use)
         coef, told = _shape(moments, count, blocks, _told(blocks, count, _months_seen(month[at], use)))
         coef[:, 0] = moments.level(coef)
         coef[count == 0] = np.nan
         out.coef[tile.index], out.told[tile.index] = coef, told
         out.moments.put(tile.index, moments)
         out.years[tile.index] = count / blocks.rows_a_year
-        out.since[tile.index] = np.where(use > 0, x[:, :, -1], np.inf).min(axis=1)
+        out.since[tile.index] = np.where(use > 0, table[at, -1], np.inf).min(axis=1)
     return out
 
 

@@ -27,7 +27,7 @@ from tsforecast import (
     datasets,
     load,
 )
-from tsforecast.compose import geo
+from tsforecast.compose import geo, validation
 from tsforecast.jobs.config import parse_job
 from tsforecast.jobs.models import models_of
 from tsforecast.models.neural import CNN, GRU, LSTM, MLP, RNN, options
@@ -190,6 +190,7 @@ def test_the_job_of_the_page_of_networks_makes_its_model() -> None:
     assert model.optimizer_options == {"momentum": 0.9, "nesterov": True}
 
 
+@pytest.mark.slow
 def test_what_the_page_of_places_shows_runs_and_has_the_columns_that_it_lists() -> None:
     pytest.importorskip("torch")
     space = run("docs/geo.md")
@@ -238,7 +239,7 @@ def test_the_page_of_places_tells_horizons_and_priors_as_they_are() -> None:
     assert {frozenset(prior): prior for prior in told} == geo.PRIORS
     few = re.search(r"too little \((\d+) days, (\d+) months\)", text)
     assert few is not None
-    assert int(few[1]) == geo.LEAST["D"]
+    assert (int(few[1]), int(few[2])) == (geo.LEAST["D"], validation.FEW)
 
 
 def test_the_job_of_the_page_of_places_makes_its_models() -> None:

@@ -11,12 +11,12 @@ from test_anomaly import SHORT, H, climate
 
 from tsforecast import normals
 from tsforecast.compose.anomaly import Anomaly
-from tsforecast.intervals import Conformal
 from tsforecast.models.ar import AR
 from tsforecast.models.knn import KNN
-from tsforecast.models.naive import Naive, WindowMean
+from tsforecast.models.naive import Naive
 from tsforecast.models.neural import LSTM
 from tsforecast.models.regional import RegionalLinear
+from tsforecast.panel import Panel
 from tsforecast.registry import load
 from tsforecast.rolling import roll
 
@@ -57,15 +57,13 @@ def test_a_file_and_further_rows_lose_none_of_them(make: Any, tmp_path: Path) ->
     np.testing.assert_allclose(later.reshape(4, H), rolled, rtol=1e-6)
 
 
-def test_paths_start_from_them() -> None:
-    panel = climate(2)
-    y = panel.y.reshape(2, -1).copy()
+def test_paths_lead_to_them() -> None:
+    y = np.random.default_rng(3).normal(size=(2, 1300))
     y[:, 1000:] += 30
-    panel = panel.replace(y=y.ravel())
-    model = Anomaly(WindowMean(3), base="none", intervals=Conformal(windows=9))
-    model.fit(panel.upto(1099), h=H).update(panel)
-    drawn = model.simulate(50).filter(like="path").to_numpy()
-    np.testing.assert_allclose(np.median(drawn, axis=1), model.predict(H)["Anomaly"], atol=5)
+    panel = Panel.from_arrays(y, freq="D", start="2020-01-01")
+    model = Anomaly(AR(1), base="none").fit(panel.upto(999), h=H).update(panel)
+    drawn = model.simulate(200).filter(like="path").to_numpy().mean(axis=1).reshape(2, H)
+    np.testing.assert_allclose(drawn, model.predict()["Anomaly"].to_numpy().reshape(2, H), atol=0.5)
 
 
 def test_windows_with_fits_of_their_own_keep_no_moments() -> None:

@@ -18,6 +18,7 @@ from tsforecast.forecaster import Forecaster
 from tsforecast.intervals import Conformal
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import Roll, State
+from tsforecast.threads import one_blas_thread
 
 __all__ = ["Ensemble"]
 
@@ -215,10 +216,7 @@ class Ensemble(Forecaster):
 
     def _errors(self, fit: State, panel: Panel, h: int) -> Float:
         """Errors (n, c, h) of the ensemble on its validation rows, combined by what earlier ones of them told."""
-        if isinstance(self.intervals, Conformal):
-            return super()._errors(fit, panel, h)
-        told = fit if "errors" in fit else self._judged(self._validated(panel, h, Roll(panel, h)), panel)
-        return np.asarray(told["errors"])
+        return super()._errors(fit, panel, h) if isinstance(self.intervals, Conformal) else np.asarray(fit["errors"])
 
     @property
     def validation_(self) -> Any:
@@ -231,13 +229,24 @@ class Ensemble(Forecaster):
         panel = self._ready()
         told = self.state_["fit"].get("judged")
         if told is None:
-            raise ConfigError(f"{self.name}: weights that are given are not validated")
+            raise ConfigError(
+                f"{self.name}: weights that are given are not validated, unless intervals are made of what is found: "
+                'fit(data, h=14), with intervals="auto"'
+            )
         return validation_table(told, (*self.member_names, self.name, self.reference), panel)
 
     def learn(self, panel: Panel, h: int | None, calibrate: bool = True, memory: Roll | None = None) -> State:
         """Fitted state of a prepared panel; its errors are those of the validation rows."""
-        state = super().learn(panel, h, calibrate, memory)
-        return state | {"fit": {key: value for key, value in state["fit"].items() if key != "errors"}}
+        state = super().learn(panel, h, False, memory)
+        fit = state["fit"]
+        if h is not None and calibrate:
+            if "errors" not in fit and not isinstance(self.intervals, Conformal):
+                # Weights that are given are validated for the sake of intervals alone.
+                roll = Roll(panel, h) if memory is None else memory.on(panel, h)
+                with one_blas_thread():
+                    fit = fit | self._judged(self._validated(panel, h, roll), panel)
+            state["errors"] = self._errors(fit, panel, h)
+        return state | {"fit": {key: value for key, value in fit.items() if key != "errors"}}
 
     def learn_windows(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
         """Fitted state of the spans that end at cutoffs (w, n), window-major."""

@@ -14,7 +14,7 @@ from tsforecast.compose import cold
 from tsforecast.compose.anomaly import Anomaly
 from tsforecast.compose.blend import Blend
 from tsforecast.compose.validation import Validation
-from tsforecast.errors import ConfigError, MissingDependency
+from tsforecast.errors import ConfigError, MissingDependency, listed
 from tsforecast.findings import as_panel
 from tsforecast.forecast import STATUSES, Forecast
 from tsforecast.forecaster import Forecaster
@@ -78,12 +78,13 @@ class GeoBlend(Blend):
         return tuple(_WORDS[m](self) if isinstance(m, str) and m in _WORDS else m for m in self.members)
 
     def _check_members(self) -> None:
-        plain = isinstance(self.members, str) or not isinstance(self.members, Sequence)
-        given = [self.members] if plain else self.members
-        wrong = [m for m in given if isinstance(m, str) and (m not in _WORDS or m is self.members)]
+        words = ", ".join(map(repr, _WORDS))
+        asked = f"members are two or more of the words {words}, or forecasters, in a sequence"
+        if isinstance(self.members, str) or not isinstance(self.members, Sequence) or len(self.members) < 2:
+            raise ConfigError(f"{asked}; got {self.members!r}")
+        wrong = [m for m in self.members if isinstance(m, str) and m not in _WORDS]
         if wrong:
-            words = ", ".join(map(repr, _WORDS))
-            raise ConfigError(f"members are words among {words}, or forecasters, in a sequence; got {wrong[0]!r}")
+            raise ConfigError(f"{asked}; got {wrong[0]!r}")
         super()._check_members()
 
     def _validate(self, h: int | None) -> None:
@@ -163,12 +164,25 @@ class GeoBlend(Blend):
         coming = times[int(panel.last.argmax())]
         normal = normals.renewed(fit["normal"], panel)[0]
         point = cold.forecast(normal, old, others, out.point, times, coming, fit["location"])
-        missed = fit["cold"][..., : point.shape[1]]
-        width = cold.half_widths(missed, old, others, levels, fit["location"]) if levels else None
+        if levels and "cold" not in fit:
+            raise ConfigError(
+                f"{self.name}: intervals of places never seen come from validation rows, which weights that are given "
+                'have with intervals="auto" alone'
+            )
+        width = None
+        if levels:
+            width = cold.half_widths(fit["cold"][..., : point.shape[1]], old, others, levels, fit["location"])
+            lost = np.isnan(width).any(axis=(1, 2))
+            if lost.any() and self.on_error == "raise":
+                raise ConfigError(
+                    f"{self.name}: too few errors on validation rows for intervals of {listed(others.ids[lost])} at "
+                    f"{listed(f'{level:g} %' for level in levels)}: fit on more rows or places, or ask for no levels"
+                )
+            point = np.where(lost[:, None], np.nan, point)
         return (
             _widened(panel, ids[new]),
             np.concatenate([times, np.tile(coming, (len(others), 1))]),
-            _behind(out, point, width),
+            _behind(out, point, width).clipped(self.lower, self.upper),
         )
 
     def _completed(self, state: State, panel: Panel) -> State:
@@ -177,18 +191,16 @@ class GeoBlend(Blend):
 
     def _greeted(self, state: State, panel: Panel) -> State:
         new = super()._greeted(state, panel)
-        shape = (len(panel), *state["fit"]["cold"].shape[1:])
         # Places that came with rows alone have no coordinates: they lend to no other.
-        own = {
-            "normal": normals.fit(panel, self.base),
-            "cold": np.full(shape, np.nan),
-            "location": np.arange(len(panel)),
-        }
+        own = {"normal": normals.fit(panel, self.base), "location": np.arange(len(panel))}
+        if "cold" in state["fit"]:
+            own["cold"] = np.full((len(panel), *state["fit"]["cold"].shape[1:]), np.nan)
         return new | {"fit": new["fit"] | own}
 
     def _join(self, old: State, new: State, panel: Panel, n_old: int) -> State:
         joined, n_new = super()._join(old, new, panel, n_old), len(panel) - n_old
-        ground = {key: growth.joined(old["fit"][key], new["fit"][key], n_old, n_new) for key in ("normal", "cold")}
+        keys = ("normal", "cold") if "cold" in old["fit"] else ("normal",)
+        ground = {key: growth.joined(old["fit"][key], new["fit"][key], n_old, n_new) for key in keys}
         location = np.concatenate([old["fit"]["location"], n_old + new["fit"]["location"]])
         return joined | {"fit": joined["fit"] | ground | {"location": location}}
 

@@ -132,8 +132,10 @@ class KNN(Forecaster):
         """The state of series met later: no place is known of them, so that their own past alone tells of them."""
         old = state.get("errors", np.empty((0, 0, 1)))
         fit, errors = self._recipe.newcomers(state["fit"], _own_rows(panel), self.base, np.arange(old.shape[1], 0, -1))
-        new = {"fit": fit, "thin": self._thin(panel), "errors": np.broadcast_to(errors, (len(panel), *old.shape[1:]))}
-        return {name: new[name] for name in ("fit", "thin", "errors") if name in state}
+        new = {"fit": fit, "thin": self._thin(panel)}
+        if "errors" in state:
+            new["errors"] = np.broadcast_to(errors, (len(panel), *old.shape[1:]))
+        return new
 
     def _join(self, old: State, new: State, panel: Panel, n_old: int) -> State:
         n_new = len(panel) - n_old

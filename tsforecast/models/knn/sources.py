@@ -59,8 +59,8 @@ def _around(scene: Scene, count: int, most: int) -> State:
     places = scene.places
     stands = _standing(places, scene.location)
     label = np.where(places.known, clusters(places, count).label[stands], -1)
-    count = int(label.max(initial=-1)) + 1
-    size = np.bincount(label[(stands == np.arange(len(stands))) & (label >= 0)], minlength=max(count, 1))
+    count = max(int(label.max(initial=-1)) + 1, 1)  # places all unknown are of no cluster, an empty one
+    size = np.bincount(label[(stands == np.arange(len(stands))) & (label >= 0)], minlength=count)
     company = (label >= 0) & (size[label] > 1)
     others = _others(places, stands, label, count, most)
     own = np.where(company, count + np.arange(len(label)), -1)[:, None]

@@ -110,6 +110,8 @@ def _mean_size(sizes: Float, groups: Int, spread: Float | None) -> Float:
 
 def _ranked(pool: Float, levels: Sequence[float], ids: NDArray[Any], strict: bool) -> Float:
     """Order statistics (n, h, q) of pool (n, m, h) along m; NaN sorts last and is not counted."""
+    if not pool.shape[1]:
+        pool = np.full((len(pool), 1, pool.shape[2]), np.nan)
     ordered = np.sort(pool, axis=1)
     counts = np.isfinite(pool).sum(axis=1)
     out = np.empty((pool.shape[0], pool.shape[2], len(levels)))

@@ -95,7 +95,8 @@ def _check_columns(static: Mapping[str, NDArray[Any]], name: str) -> None:
     # The door leaves out columns that mix numbers and text, so one bad cell can look like a column that is not there.
     there = f"columns of one kind: {listed(static, 20)}" if static else "no static table was given"
     raise ConfigError(
-        f"{name} needs the places of its series, but static column {' and '.join(map(repr, lacking))} "
+        f"{name} needs the places of its series, but static "
+        f"{'columns' if len(lacking) > 1 else 'column'} {' and '.join(map(repr, lacking))} "
         f"{'are' if len(lacking) > 1 else 'is'} missing ({there})"
         + (f"; did you mean: {' and '.join(hints)}?" if hints else "")
         + ". Call fit(data, static=places) with one row a series, lat and lon in degrees"

@@ -191,7 +191,7 @@ class Anomaly(Forecaster):
         The normals are those of all rows up to each span's end, newer than the fit or not.
         """
         normal, spans = normals.renewed(fit["normal"], panel)
-        anomalies = normals.anomalies(normal, _recent(spans, keep)).replace(series=panel.series)
+        anomalies = normals.anomalies(normal, _recent(spans, keep), apart=True).replace(series=panel.series)
         return self._beside(fit, anomalies), *normals.ahead(normal, spans, h)
 
     def _beside(self, fit: State, anomalies: Panel) -> Panel:

@@ -76,9 +76,12 @@ def ahead(state: State, panel: Panel, h: int) -> tuple[Float, Float]:
     return at(state, panel.series, frames.future_times(panel, h))
 
 
-def anomalies(state: State, panel: Panel) -> Panel:
-    """The panel with (y - normal) / scale for y, NaN outside its spans; spans that overlap get rows of their own."""
-    panel = _apart(panel)
+def anomalies(state: State, panel: Panel, apart: bool = False) -> Panel:
+    """The panel with (y - normal) / scale for y, NaN outside its spans.
+
+    Spans that overlap get rows of their own, with `apart` all do: what follows then costs no more than they hold.
+    """
+    panel = _apart(panel) if apart or _overlap(panel) else panel
     normal, scale = rows(state, panel)
     return panel.replace(y=(panel.y - normal) / scale)
 
@@ -102,12 +105,15 @@ def _valued(state: State, owner: Int, stamps: NDArray[Any], where: Int) -> tuple
     return normal, np.sqrt(np.maximum(variance, FLOOR**2 * state["spread"][owner, 0]))
 
 
-def _apart(panel: Panel) -> Panel:
-    """The same spans in a block of their own where they share rows."""
+def _overlap(panel: Panel) -> bool:
+    """Whether some spans share rows."""
     order = np.argsort(panel.start, kind="stable")
     filled = order[panel.lengths[order] > 0]
-    if np.all(panel.start[filled][1:] >= panel.stop[filled][:-1]):
-        return panel
+    return bool(np.any(panel.start[filled][1:] < panel.stop[filled][:-1]))
+
+
+def _apart(panel: Panel) -> Panel:
+    """The same spans in a block of their own."""
     inside = panel.rows
     stop = np.cumsum(panel.lengths)
     start = stop - panel.lengths

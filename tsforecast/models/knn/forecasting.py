@@ -22,7 +22,7 @@ __all__ = ["inside", "joined", "newcomers", "predict"]
 def predict(state: State, panel: Panel, h: int) -> Forecast:
     """Forecasts of the h steps after each span, from the last rows of all spans that are there."""
     newest, spans = normals.renewed(state["normal"], panel)
-    anomalies = normals.anomalies(newest, spans.tail(state["reach"]))
+    anomalies = normals.anomalies(newest, spans.tail(state["reach"]), apart=True)
     normal, scale = normals.ahead(newest, spans, h)
     point = np.full((len(panel), h), np.nan)
     for some in _once(panel.series):

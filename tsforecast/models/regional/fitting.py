@@ -128,7 +128,7 @@ def _models(ground: Ground, region: Int, around: Int, h: int) -> tuple[Float, In
 def predict(state: State, panel: Panel, h: int) -> Forecast:
     """Forecasts of the h steps after each span, from its last rows."""
     newest, spans = normals.renewed(state["normal"], panel)
-    anomalies = normals.anomalies(newest, spans.tail(state["reach"]))
+    anomalies = normals.anomalies(newest, spans.tail(state["reach"]), apart=True)
     normal, scale = normals.ahead(newest, spans, h)
     ground = Ground.newest(anomalies, state["own"][panel.series], np.arange(len(panel)))
     x = picked(ground.own, ground.place(panel)[:, None])

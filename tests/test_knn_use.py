@@ -113,8 +113,25 @@ def test_what_never_strays_teaches_nothing() -> None:
     np.testing.assert_allclose(point(KNN(4), still)[1:], point(KNN(4), others), rtol=0, atol=1e-9)
 
 
+def test_a_place_that_begins_after_the_origin_fails_alone() -> None:
+    panel = simulated(12, 300, seed=12)
+    start = panel.start.copy()
+    start[5] += 280
+    late = panel.replace(start=start, offset=panel.offset)
+    cutoffs = np.array([240, 250])
+    got = roll(KNN(4, on_error="skip"), late, cutoffs, h=H, refit=False)
+    assert (got.status[:, 5] == STATUSES.index("failed")).all()
+    others = np.delete(np.arange(12), 5)
+    lost = late.replace(y=np.where(np.arange(3600) // 300 == 5, np.nan, late.y))
+    want = roll(KNN(4, on_error="skip"), lost, cutoffs, h=H, refit=False)
+    np.testing.assert_array_equal(got.point[:, others], want.point[:, others])
+    early = late.upto(240)
+    model = KNN(4, on_error="skip").fit(early, h=H)
+    assert np.isnan(model.state_["errors"][5]).all()
+
+
 def test_too_few_rows_to_choose_by() -> None:
-    panel = simulated(30, 40, seed=17)
+    panel = simulated(50, 40, seed=17)
     (band, *_rest) = KNN().fit(panel, h=3).describe()["bands"]
     assert (band["mode"], band["k"], band["pseudo_rows"]) == ("neighbours", 20, 400.0)
     assert np.isnan(band["mse"])

@@ -220,6 +220,17 @@ def test_series_that_ended_earlier_are_forecast_from_their_own_last_row(panel: P
     np.testing.assert_array_equal(np.delete(got, 3, axis=0), np.delete(whole, 3, axis=0))
 
 
+def test_a_series_that_begins_after_the_origin_fails_alone(panel: Panel) -> None:
+    start = panel.start.copy()
+    start[3] += 190
+    late = panel.replace(start=start)
+    got = roll(RegionalLinear(on_error="skip"), late, np.array([150, 160]), h=H, refit=False)
+    assert np.isnan(got.point[:, 3]).all()
+    assert np.isfinite(np.delete(got.point, 3, axis=1)).all()
+    model = RegionalLinear(on_error="skip").fit(late.upto(150), h=H)
+    assert np.isnan(model.state_["errors"][3]).all()
+
+
 def test_fitted_values_are_one_step_forecasts(panel: Panel) -> None:
     model = RegionalLinear().fit(panel, h=H)
     values = model.fitted()["RegionalLinear"].to_numpy().reshape(12, 200)

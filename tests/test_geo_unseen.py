@@ -1,4 +1,4 @@
-"""GeoBlend over time: places and series never seen under any weights, and places that nobody knows."""
+"""Blends of what they never saw: places, series that come later or begin after the end, places that nobody knows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 from tests.stations import PAIR, places_of, weather
-from tsforecast import load
+from tsforecast import AR, Blend, Naive, load
 from tsforecast.compose.geo import GeoBlend
 from tsforecast.errors import ConfigError
 from tsforecast.intervals import Conformal
 from tsforecast.models.regional import RegionalLinear
+from tsforecast.panel import Panel
 
 H = 4
 SPARSE: dict[str, Any] = {"windows": 46, "step": 4}
@@ -88,3 +89,16 @@ def test_where_no_place_is_known_the_others_speak_alone(df: pd.DataFrame, places
     model = GeoBlend(PAIR, **SPARSE).fit(df, static=nowhere, h=H)
     want = RegionalLinear("auto").fit(df, static=nowhere, h=H).predict(H)["RegionalLinear"]
     np.testing.assert_allclose(model.predict(H)["GeoBlend"], want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("first", [521, 540])
+def test_when_a_series_begins_after_the_end_changes_no_bit(df: pd.DataFrame, first: int) -> None:
+    last = df["unique_id"] == "p4"
+    later = df[~last | (df["ds"] >= df["ds"].iloc[first])]
+    bits = []
+    for one in (later, df[~last | (df["ds"] >= df["ds"].iloc[510])]):
+        panel = Panel.from_table(one).upto(499)
+        model = Blend([AR(2), Naive()], on_error="skip").fit(panel, h=H)
+        bits.append((model.predict(H, levels=[80]).query("unique_id != 'p4'"), model.weights_, model.validation_))
+    for got, want in zip(*bits, strict=True):
+        pd.testing.assert_frame_equal(got, want, check_exact=True)

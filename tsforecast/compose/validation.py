@@ -88,7 +88,9 @@ def origins_of(panel: Panel, h: int, plan: Plan, need: int) -> tuple[Int, Int]:
     if not plan.alone:
         windows = int(min(windows, fitting.max(initial=0)))
     back = h + step * np.arange(windows - 1, -1, -1, dtype=np.int64)[:, None]
-    end = panel.last
+    filled = panel.lengths > 0
+    # Where a series that has no row yet will begin, nobody knows at the end of the others.
+    end = np.where(filled, panel.last, panel.last[filled].max(initial=-1))
     if not plan.alone:
         # A series that ended before it saw enough of the common dates counts from its own end.
         newest = end.max(initial=0)

@@ -106,13 +106,16 @@ def _means(plan: State, order: Int, values: Float) -> tuple[Float, Float]:
 
     Sums run in `order`, so that no bit depends on how the places are sorted.
     """
+    from scipy.sparse import csr_array
+
     label, stands, count = plan["label"], plan["stands"], plan["clusters"]
     order = order[(label[order] >= 0) & (stands[order] == order)]
+    order = order[np.argsort(label[order], kind="stable")]
+    ends = np.searchsorted(label[order], np.arange(count + 1))
+    members = csr_array((np.ones(len(order)), order, ends), shape=(count, len(label)))
     seen = np.isfinite(values)
     known = np.where(seen, values, 0.0)
-    total, there = np.zeros((count, len(values))), np.zeros((count, len(values)))
-    np.add.at(total, label[order], known.T[order])
-    np.add.at(there, label[order], seen.T[order])
+    total, there = members @ known.T, members @ seen.T.astype(np.float64)
     left = np.where(label[:, None] >= 0, total[label] - known.T[stands], 0.0)
     more = np.where(label[:, None] >= 0, there[label] - seen.T[stands], 0.0)
     return _ratio(total, there).T, _ratio(left, more).T

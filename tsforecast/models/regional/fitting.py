@@ -128,12 +128,18 @@ def _models(ground: Ground, region: Int, around: Int, h: int) -> tuple[Float, In
 def predict(state: State, panel: Panel, h: int) -> Forecast:
     """Forecasts of the h steps after each span, from its last rows."""
     newest, spans = normals.renewed(state["normal"], panel)
-    anomalies = normals.anomalies(newest, spans.tail(state["reach"]), apart=True)
+    anomalies = _ending_together(normals.anomalies(newest, spans.tail(state["reach"]), apart=True))
     normal, scale = normals.ahead(newest, spans, h)
     ground = Ground.newest(anomalies, state["own"][panel.series], np.arange(len(panel)))
-    x = picked(ground.own, ground.place(panel)[:, None])
+    x = picked(ground.own, ground.place(anomalies)[:, None])
     coef = state["coef"][state["model"][panel.series]][:, :, :h]
     return Forecast(normal + scale * (coef * x).sum(axis=1))
+
+
+def _ending_together(panel: Panel) -> Panel:
+    """The panel with all last rows at one grid position: series that ended long ago do not make the field long."""
+    # Rows at dates of their own keep them: how far apart they are says what is missing.
+    return panel if panel.at is not None else panel.replace(offset=panel.stop.max(initial=0) - panel.stop)
 
 
 def inside(state: State, panel: Panel) -> Float:

@@ -162,7 +162,8 @@ def _left_out(data: pd.DataFrame, places: pd.DataFrame, left: set[str]) -> pd.Da
         long = known.groupby("unique_id")["y"].transform("count") >= 120
         model.fit(known[long], h=12, static=static[static["unique_id"].isin(known[long]["unique_id"])])
         for year in range(1986, 1998):
-            parts.append(model.predict(12, static=strange))
+            coming = model.predict(12, static=strange)
+            parts.append(coming[coming["ds"].dt.year == year])  # a station that ended earlier has other dates
             newer = seen[(seen["ds"] >= str(year)) & (seen["ds"] < str(year + 1))]
             model.update(newer[newer["unique_id"].isin(known[long]["unique_id"])])
     table = pd.concat(parts)

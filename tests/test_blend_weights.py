@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hmean
 
-from tsforecast.compose.judging import band_names, band_of
 from tsforecast.compose.weights import covariances, shrunk_weights
+from tsforecast.windows.bands import band_names, band_of
 
 KINDS = ("full", "one factor", "twins")
 

@@ -82,6 +82,8 @@ def test_origins_are_those_that_a_loop_finds(plan: Plan, h: int, need: int, leng
     panel = panel_of(lengths)
     cutoffs, step = origins_of(panel, h, plan, need)
     for i, rows in enumerate(lengths):
+        if not rows:  # nothing is forecast there
+            continue
         longest = rows if plan.alone else max(lengths)
         expected = origins_by_hand(longest, h, plan, need, 48 if plan.alone else 365)
         assert not expected or expected[0] >= need

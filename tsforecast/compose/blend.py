@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tsforecast.compose.judging import band_of
 from tsforecast.compose.scopes import Scoped, alike, sizes_of
 from tsforecast.compose.validation import Validation
 from tsforecast.compose.weights import covariances, shrunk_weights
 from tsforecast.errors import ConfigError, listed
 from tsforecast.panel import Float, Panel
 from tsforecast.rolling import State
+from tsforecast.windows.bands import band_of
 
 __all__ = ["Blend"]
 
@@ -55,21 +55,25 @@ class Blend(Scoped):
                     f"weights must be one of {', '.join(WAYS)}, or a number a member, got {self.weights!r}"
                 )
         else:
-            _shares("weights", self.weights, self.member_names)
+            self._given("weights", self.weights)
         if self.prior is not None:
-            _shares("prior", self.prior, self.member_names)
+            self._given("prior", self.prior)
         if not isinstance(self.kappa, Real) or isinstance(self.kappa, bool) or not float(self.kappa) >= 0:
             raise ConfigError(f"kappa must be a number >= 0, got {self.kappa!r}")
         super()._validate(h)
 
     @property
     def _prior(self) -> Float:
-        return super()._prior if self.prior is None else _shares("prior", self.prior, self.member_names)
+        return super()._prior if self.prior is None else self._given("prior", self.prior)
+
+    def _given(self, what: str, numbers: Any) -> Float:
+        """Numbers of the members as weights (m,) of sum 1."""
+        return _shares(what, numbers, self.member_names)
 
     def _fixed(self) -> Float:
         """Weights (m,) that no error moves."""
         if not isinstance(self.weights, str):
-            return _shares("weights", self.weights, self.member_names)
+            return self._given("weights", self.weights)
         return super()._prior if self.weights == "equal" else self._prior
 
     def _settle(self, seen: Validation | None, panel: Panel) -> State:
@@ -81,15 +85,18 @@ class Blend(Scoped):
         errors = np.where(seen.enough[:, None], seen.errors, np.nan)
         units = sizes_of(seen)[:, None] if self.in_units else 1.0
         s, count = covariances(errors / units, groups, band_of(first, h))
+        raw = covariances(errors, groups, band_of(first, h))[0] if self.in_units else s
+        mse = np.where((count > 0)[..., None], np.einsum("gbii->gbi", raw), np.nan)
         flat = s.reshape(-1, *s.shape[2:])
         if self.weights == "mse":
             found = shrunk_weights(flat, self._prior, float(self.kappa))
         else:
-            mse = np.maximum(np.einsum("bii->bi", flat), 1e-300)
-            found = mse.min(axis=1, keepdims=True) / mse
+            own = np.maximum(np.einsum("bii->bi", flat), 1e-300)
+            found = own.min(axis=1, keepdims=True) / own
             found = found / found.sum(axis=1, keepdims=True)
         found = np.where((count > 0)[..., None], found.reshape(*count.shape, -1), self._prior)
-        return {"weights": found, "first": first, "names": names, "learned": bool((count > 0).any())}
+        learned = bool((count > 0).any())
+        return {"weights": found, "mse": mse, "first": first, "names": names, "learned": learned}
 
     def _combine(self, settled: State, points: Float, panel: Panel) -> Float:
         there = np.isfinite(points)
@@ -107,17 +114,13 @@ class Blend(Scoped):
 
     @property
     def weights_(self) -> Any:
-        """Table of the weights: [group], steps, member, weight, prior, mse on the validation rows (NaN without any).
+        """Table of the weights: [group], steps, member, weight, prior, and the mse behind them, NaN without any.
 
         `group` is the value of the static column, or the series, that the weights are for.
         """
         self._ready()
         settled = self.state_["fit"]["settled"]
-        groups, bands, m = np.asarray(settled["weights"]).shape
-        told = self.state_["fit"].get("judged")
-        shown = told is not None and groups == 1 and list(told["first"]) == list(settled["first"])
-        mse = np.asarray(told["mse"])[:, :m] if shown else np.full((bands, m), np.nan)
-        return self._table(settled, {"weight": settled["weights"], "prior": self._prior, "mse": mse})
+        return self._table(settled, {"weight": settled["weights"], "prior": self._prior, "mse": settled["mse"]})
 
 
 def _median(points: Float) -> Float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tsforecast import failures, growth, paths
 from tsforecast.compose.columns import Almanacs, known_of, share, side_by_side
-from tsforecast.compose.judging import bands_of, judged, validation_table
+from tsforecast.compose.judging import judged, validation_table
 from tsforecast.compose.validation import FEW, Plan, Validation, honest, validated
 from tsforecast.errors import ConfigError, listed, whole
 from tsforecast.forecast import Forecast
@@ -19,6 +19,7 @@ from tsforecast.intervals import Conformal
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import Roll, State
 from tsforecast.threads import one_blas_thread
+from tsforecast.windows.bands import bands_of
 
 __all__ = ["Ensemble"]
 
@@ -220,7 +221,7 @@ class Ensemble(Forecaster):
 
     @property
     def validation_(self) -> Any:
-        """Table of the validation rows: steps, member, mse, origins; then `name` and what it is compared with.
+        """Table of the validation rows: steps, model (members, `name`, and what that is compared with), mse, origins.
 
         `gain` is the share by which the MSE of `name` is below that of its reference, `dm` the Diebold-Mariano
         statistic of both (below 0 where `name` is better) with its `pvalue`; each origin is combined by what earlier

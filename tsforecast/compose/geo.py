@@ -43,11 +43,11 @@ PRIORS: dict[frozenset[str], dict[str, float]] = {
 class GeoBlend(Blend):
     """Blend of what neighbouring places and a network tell of a place: KNN 30 / LSTM 70, moved by validation MSE.
 
-    `members` are words ("knn", "linear", "lstm") or forecasters. Each word stands for a forecaster of anomalies from
-    the seasonal normal (`base`): `KNN(k, mode)`, `RegionalLinear(region)`, an LSTM that sees the neighbours by
-    direction. `fit(data, static=places)` needs lat and lon (degrees) a series, and takes elevation (metres) and a
-    region where they are there; `predict(static=places)` forecasts places never seen too. See `literal` for the plain
-    recipe that this one stands for.
+    `members` are words ("knn", "linear", "lstm") or forecasters; `weights` and `prior` may name them by either. Each
+    word stands for a forecaster of anomalies from the seasonal normal (`base`): `KNN(k, mode)`,
+    `RegionalLinear(region)`, an LSTM that sees the neighbours by direction. `fit(data, static=places)` needs lat and
+    lon (degrees) a series, and takes elevation (metres) and a region where they are there; `predict(static=places)`
+    forecasts places never seen too. See `literal` for the plain recipe that this one stands for.
     """
 
     members: Sequence[Any] = ("knn", "lstm")
@@ -70,7 +70,8 @@ class GeoBlend(Blend):
             RegionalLinear(options.pop("region", "auto"), base="none"),
             LSTM(strategy="direct"),
         )
-        return cls(members=members, weights={"KNN": 0.3, "RegionalLinear": 0.0, "LSTM": 0.7}, **options)
+        weights = {"knn": 0.3, "linear": 0.0, "lstm": 0.7}
+        return cls(members=members, weights=weights, prior=weights, **options)
 
     def _made(self) -> Sequence[Any]:
         if isinstance(self.members, str) or not isinstance(self.members, Sequence):
@@ -103,6 +104,11 @@ class GeoBlend(Blend):
         words = [m if isinstance(m, str) else _word_of(m) for m in self.members]
         given = PRIORS.get(frozenset(words))
         return super()._prior if given is None or len(words) != len(given) else np.array([given[w] for w in words])
+
+    def _given(self, what: str, numbers: Any) -> Float:
+        if isinstance(numbers, Mapping):
+            numbers = {_NAMES.get(name, name): number for name, number in numbers.items()}
+        return super()._given(what, numbers)
 
     def _least(self, panel: Panel) -> int:
         return LEAST.get(_unit(panel), super()._least(panel))
@@ -172,7 +178,7 @@ class GeoBlend(Blend):
         width = None
         if levels:
             width = cold.half_widths(fit["cold"][..., : point.shape[1]], old, others, levels, fit["location"])
-            lost = np.isnan(width).any(axis=(1, 2))
+            lost = np.asarray(np.isnan(width).any(axis=(1, 2)))
             if lost.any() and self.on_error == "raise":
                 raise ConfigError(
                     f"{self.name}: too few errors on validation rows for intervals of {listed(others.ids[lost])} at "
@@ -243,7 +249,7 @@ def _unit(panel: Panel) -> str:
 
 def _word_of(member: Any) -> str:
     inner = member.model if isinstance(member, Anomaly) else member
-    return {"KNN": "knn", "RegionalLinear": "linear", "LSTM": "lstm"}.get(type(inner).__name__, "")
+    return next((word for word, name in _NAMES.items() if name == type(inner).__name__), "")
 
 
 def _knn(blend: GeoBlend) -> Forecaster:
@@ -263,4 +269,5 @@ def _lstm(blend: GeoBlend) -> Forecaster:
     return Anomaly(net, base=blend.base, neighbours="sectors", alias="LSTM")
 
 
+_NAMES = {"knn": "KNN", "linear": "RegionalLinear", "lstm": "LSTM"}
 _WORDS: Mapping[str, Callable[[GeoBlend], Forecaster]] = {"knn": _knn, "linear": _linear, "lstm": _lstm}

@@ -11,11 +11,11 @@ import numpy as np
 
 from tsforecast import frames
 from tsforecast.compose.ensemble import Ensemble
-from tsforecast.compose.judging import band_names, band_of, bands_of
 from tsforecast.compose.validation import Validation
 from tsforecast.errors import ConfigError, listed
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import State
+from tsforecast.windows.bands import band_names, band_of, bands_of
 
 __all__ = ["Scoped", "alike", "sizes_of"]
 
@@ -84,12 +84,12 @@ class Scoped(Ensemble):
         if self.scope != "series":
             return settled
         weights = np.tile(self._prior, (len(panel), len(settled["first"]), 1))
-        return settled | {"weights": weights}
+        return settled | {"weights": weights} | ({"mse": np.full_like(weights, np.nan)} if "mse" in settled else {})
 
     def _joined(self, old: State, new: State) -> State:
         if self.scope != "series" or not self._learns:
             return old
-        return old | {"weights": np.concatenate([old["weights"], new["weights"]])}
+        return old | {name: np.concatenate([old[name], new[name]]) for name in ("weights", "mse") if name in old}
 
     def _table(self, settled: State, columns: Mapping[str, Float]) -> Any:
         """Table of what was settled: [group], steps, member, then `columns`, each (g, b, m) or for all groups alike."""
@@ -110,7 +110,8 @@ class Scoped(Ensemble):
 
 def alike(weights: Float) -> State:
     """The same weights (m,) for all series and steps."""
-    return {"weights": weights[None, None], "first": [1], "names": [], "learned": False}
+    mse = np.full((1, 1, len(weights)), np.nan)
+    return {"weights": weights[None, None], "mse": mse, "first": [1], "names": [], "learned": False}
 
 
 def sizes_of(seen: Validation) -> Float:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tsforecast.compose.judging import band_of
 from tsforecast.compose.scopes import Scoped, alike, sizes_of
 from tsforecast.compose.validation import Validation
 from tsforecast.compose.weights import covariances, shrunk_weights
@@ -15,6 +14,7 @@ from tsforecast.errors import ConfigError
 from tsforecast.panel import Bool, Float, Int, Panel
 from tsforecast.rolling import State
 from tsforecast.windows import gcv_ridge
+from tsforecast.windows.bands import band_of
 
 __all__ = ["Stack"]
 

@@ -34,7 +34,7 @@ class RegionalLinear(Forecaster):
     quarter of the rows (a year of days at most), forecast by what was fitted before them.
     """
 
-    scope: str = "region"
+    scope: str = "auto"
     base: Literal["auto", "none"] = field(default="auto", kw_only=True)
 
     needs: ClassVar[Any] = "panel"

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from tests.stations import PAIR, places_of, weather
-from tsforecast import AR, Blend, Naive, load
+from tsforecast import AR, KNN, Blend, Naive, load
 from tsforecast.compose.geo import GeoBlend
 from tsforecast.errors import ConfigError
 from tsforecast.intervals import Conformal
+from tsforecast.models.knn import forecasting
 from tsforecast.models.regional import RegionalLinear
 from tsforecast.panel import Panel
 
@@ -102,3 +103,17 @@ def test_when_a_series_begins_after_the_end_changes_no_bit(df: pd.DataFrame, fir
         bits.append((model.predict(H, levels=[80]).query("unique_id != 'p4'"), model.weights_, model.validation_))
     for got, want in zip(*bits, strict=True):
         pd.testing.assert_frame_equal(got, want, check_exact=True)
+
+
+def test_a_place_that_ended_goes_by_what_others_showed_then(
+    df: pd.DataFrame, places: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, dates = df["unique_id"] == "p4", df["ds"].unique()
+    ended = df[~last | (df["ds"] <= dates[329])]
+    model = KNN(3, "neighbours").fit(ended[ended["ds"] <= dates[349]], static=places, h=H)
+    model.update(ended[ended["ds"] > dates[349]])
+    got = model.predict(H)
+    model.save(tmp_path / "model")
+    pd.testing.assert_frame_equal(load(tmp_path / "model").predict(H), got)
+    monkeypatch.setattr(forecasting, "reach", lambda panel: len(dates))
+    pd.testing.assert_frame_equal(model.predict(H), got)

@@ -16,7 +16,7 @@ from tsforecast.rolling import State
 from tsforecast.windows.bands import band_of, bands_of
 from tsforecast.windows.blocks import side_by_side
 
-__all__ = ["errors", "fit", "forecast"]
+__all__ = ["errors", "fit", "forecast", "reach"]
 
 
 def fit(panel: Panel, h: int, spec: Spec, places: Places) -> State:
@@ -27,9 +27,13 @@ def fit(panel: Panel, h: int, spec: Spec, places: Places) -> State:
         chosen, mse = choose(_scene(panel, held, spec, places)[0], spec, bands, h)
     scene, normal, _ = _scene(panel, np.zeros_like(held), spec, places)
     choice = {str(first): [*one, float(error)] for first, one, error in zip(bands, chosen, mse, strict=True)}
-    # A place is forecast with what others show at its own last row, however long ago that is.
-    reach = Terms.of(panel).depth + 4 + (int(np.ptp(panel.last)) if len(panel) else 0)
-    return _trained(scene, chosen, bands, h) | {"normal": normal, "choice": choice, "reach": reach}
+    return _trained(scene, chosen, bands, h) | {"normal": normal, "choice": choice, "reach": reach(panel)}
+
+
+def reach(panel: Panel) -> int:
+    """Last rows that forecasts need: a place goes by what others show at its own last row, however long ago that is."""
+    last = panel.last[panel.lengths > 0]
+    return Terms.of(panel).depth + 4 + (int(np.ptp(last)) if len(last) else 0)
 
 
 def errors(state: State, panel: Panel, h: int, spec: Spec, places: Places, back: Int | None) -> Float:

@@ -12,7 +12,7 @@ from tsforecast.geography import field
 from tsforecast.geography.regression import Ground, held_errors, picked
 from tsforecast.models.knn import sources
 from tsforecast.models.knn.choosing import Base
-from tsforecast.models.knn.fitting import forecast
+from tsforecast.models.knn.fitting import forecast, reach
 from tsforecast.panel import Float, Int, Panel
 from tsforecast.rolling import State
 
@@ -22,7 +22,7 @@ __all__ = ["inside", "joined", "newcomers", "predict"]
 def predict(state: State, panel: Panel, h: int) -> Forecast:
     """Forecasts of the h steps after each span, from the last rows of all spans that are there."""
     newest, spans = normals.renewed(state["normal"], panel)
-    anomalies = normals.anomalies(newest, spans.tail(state["reach"]), apart=True)
+    anomalies = normals.anomalies(newest, spans.tail(reach(panel)), apart=True)
     normal, scale = normals.ahead(newest, spans, h)
     point = np.full((len(panel), h), np.nan)
     for some in _once(panel.series):

@@ -126,7 +126,10 @@ class KNN(Forecaster):
         return 1 if self.raw_mean else int(state["reach"])
 
     def _completed(self, state: State, panel: Panel) -> State:
-        return state if self.raw_mean else state | {"fit": normals.with_newer(state["fit"], panel)}
+        if self.raw_mean:
+            return state
+        # Places that went on since the fit lie farther ahead of those that ended.
+        return state | {"fit": normals.with_newer(state["fit"], panel) | {"reach": fitting.reach(panel)}}
 
     def _greeted(self, state: State, panel: Panel) -> State:
         """The state of series met later: no place is known of them, so that their own past alone tells of them."""

@@ -24,7 +24,7 @@ def weather(n: int = 6, rows: int = 700, seed: int = 0, freq: str = "D", start: 
 
 def places_of(df: pd.DataFrame, seed: int = 0, height: bool = False) -> pd.DataFrame:
     """Places of the series within a few hundred km, in two regions."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 1])
     ids = df["unique_id"].unique()
     where = {"unique_id": ids, "lat": 40 + 5 * rng.random(len(ids)), "lon": 10 + 5 * rng.random(len(ids))}
     if height:

@@ -160,7 +160,7 @@ def test_static_rows_without_data_are_reported_and_can_be_forecast() -> None:
         *[({"region": region}, "is not a static column") for region in ("state", None, 3, "")],
         *[({"base": base}, 'base must be "auto"') for base in ("month", None, True)],
         ({"weights": "card"}, "weights must be one of mse, source, equal, inverse_mse, median"),
-        ({"weights": {"knn": 0.3, "linear": 0.7}}, r"must name every member \(KNN, RegionalLinear\)"),
+        ({"weights": {"knn": 0.3, "lstm": 0.7}}, r"must name every member \(KNN, RegionalLinear\)"),
         ({"prior": (0.3, 0.3, 0.4)}, r"prior must be a number for each member \(KNN, RegionalLinear\)"),
         *[({"kappa": kappa}, "kappa must be a number >= 0") for kappa in (-1, "a", np.nan, None)],
         ({"scope": "zone"}, "scope must be 'series', 'global' or a static column"),

@@ -157,11 +157,21 @@ def test_scope_must_be_there(panel: Panel) -> None:
     with pytest.raises(ConfigError, match=r"scope='country' is not a static column \(static columns: region\)"):
         RegionalLinear("country").fit(panel, h=1)
     with pytest.raises(ConfigError, match="no static table was given"):
-        RegionalLinear().fit(panel.replace(static={}), h=1)
+        RegionalLinear("region").fit(panel.replace(static={}), h=1)
     with pytest.raises(ConfigError, match="base must be"):
         RegionalLinear("global", base="year").fit(panel, h=1)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="horizon"):
         RegionalLinear("global").fit(panel)
+
+
+def test_regions_are_taken_from_what_there_is(panel: Panel) -> None:
+    bare = panel.replace(static={})
+    np.testing.assert_array_equal(point(RegionalLinear(), bare), point(RegionalLinear("global"), bare))
+    np.testing.assert_array_equal(point(RegionalLinear(), panel), point(RegionalLinear("region"), panel))
+    placed = simulated(40, 150, seed=3)
+    nowhere = placed.replace(static=placed.static | {"region": np.full(40, None, dtype=object)})
+    np.testing.assert_array_equal(point(RegionalLinear(), placed), point(RegionalLinear("region"), nowhere))
+    assert (point(RegionalLinear(), placed) != point(RegionalLinear("global"), placed)).any()
 
 
 def test_order_changes_no_bit(panel: Panel) -> None:

@@ -30,8 +30,8 @@ class RegionalLinear(Forecaster):
     back and the mean of a year. `scope` is the static column that tells the regions ("auto": "region" where there is
     one), "global" or "series"; the coefficients of each are shrunk to those of all series by 1000 pseudo-rows. A region
     of fewer than 3 series, or none, goes by the series around it where static lat and lon are there, or else by all.
-    Intervals come from the errors on the last
-    quarter of the rows (a year of days at most), forecast by what was fitted before them.
+    Intervals come from the errors on the last quarter of the rows (a year of days at most), forecast by what was
+    fitted before them.
     """
 
     scope: str = "auto"

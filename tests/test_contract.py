@@ -9,13 +9,16 @@ import pytest
 from tsforecast import contract
 from tsforecast.calendars.pooled import KoreanHolidays
 from tsforecast.compose.blend import Blend
+from tsforecast.compose.geo import GeoBlend
 from tsforecast.contract import check_forecaster
 from tsforecast.forecaster import Forecaster
 from tsforecast.intervals import Conformal
 from tsforecast.models.ar import AR
+from tsforecast.models.knn import KNN
 from tsforecast.models.naive import Climatology, Naive, SeasonalNaive, WindowMean
 from tsforecast.models.neural import CNN, GRU, LSTM, MLP, RNN
 from tsforecast.models.prophet import Prophet
+from tsforecast.models.regional import RegionalLinear
 from tsforecast.panel import Panel
 from tsforecast.registry import FORECASTERS, find
 
@@ -24,6 +27,7 @@ SHORT: dict[str, Any] = {"epochs": 1, "sample": 320}  # what is promised does no
 PAIR = (AR(3, ridge=0, transform=None), SeasonalNaive())
 QUICK: dict[str, Any] = dict.fromkeys(("CNN", "GRU", "LSTM", "MLP", "RNN"), SHORT)
 QUICK |= {name: {"members": PAIR} for name in ("Blend", "Select", "Stack")} | {"Anomaly": {"model": AR(3)}}
+QUICK |= {"GeoBlend": {"members": ("knn", "linear")}}
 ALONE: dict[str, Any] = {"epochs": 2, "scope": "series", "validation": 0.4, "window": 8, "hidden": 12}
 WAYS: dict[str, Callable[[], Forecaster]] = {
     "AR plain": lambda: AR(3, ridge=0, transform=None),
@@ -40,9 +44,14 @@ WAYS: dict[str, Callable[[], Forecaster]] = {
     "Climatology harmonics": lambda: Climatology(30, kind="harmonics"),
     "CNN series": lambda: CNN(**ALONE, norm="batch"),
     "GRU series": lambda: GRU(**ALONE, dropout=0.1, seeds=2),
+    "GeoBlend region": lambda: GeoBlend(("knn", "linear"), region="region", scope="region", k=2, mode="neighbours"),
+    "GeoBlend source": lambda: GeoBlend(("knn", LSTM(**SHORT, strategy="direct")), "source", base="none"),
+    "KNN clusters": lambda: KNN(2, "cluster", base="none"),
     "LSTM sequence": lambda: LSTM(**SHORT, strategy="sequence", calendar="weekday"),
     "LSTM series": lambda: LSTM(**ALONE),
     "MLP series": lambda: MLP(**ALONE, strategy="direct", calendar=("weekday",)),
+    "RegionalLinear global": lambda: RegionalLinear("global", base="none"),
+    "RegionalLinear series": lambda: RegionalLinear("series"),
     "RNN pinball": lambda: RNN(**SHORT, strategy="direct", loss="pinball", seeds=2),
     "Prophet KR": lambda: Prophet(holidays="KR"),
     "Prophet pooled": lambda: Prophet(holidays=KoreanHolidays(), seasonality_mode="multiplicative", scaling="minmax"),

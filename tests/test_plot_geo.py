@@ -109,12 +109,17 @@ def test_narrow_bars_have_no_figure() -> None:
 
 
 def test_weights_that_were_given_are_drawn_without_a_validation() -> None:
-    model = pair(weights=WEIGHTS).fit(data(), h=3)
+    model = pair(weights=WEIGHTS).fit(data())
     figure = plot_weights(model)
     assert {name: list(bar.x) for name, bar in bars(figure).items()} == {"AR": [0.2], "WindowMean": [0.8]}
     assert "Nothing was validated: the weights are as given" in words(figure)
     assert not any(trace.type == "heatmap" for trace in figure.data)
-    assert "are the prior" in words(plot_weights(pair(weights="source").fit(data(), h=3)))
+    assert "Nothing was validated: the weights are the prior" in words(plot_weights(pair(weights="source").fit(data())))
+    # Told how far intervals must reach, a fit validates what it was given.
+    told = plot_weights(pair(weights=WEIGHTS).fit(data(), h=3))
+    assert any(trace.type == "heatmap" for trace in told.data)
+    assert "steps 2-3 -4.5%" in words(told)
+    assert "The weights are the prior" in words(plot_weights(pair(weights="source").fit(data(), h=3)))
 
 
 def test_few_origins_are_told() -> None:

@@ -157,7 +157,7 @@ def test_scope_must_be_there(panel: Panel) -> None:
     with pytest.raises(ConfigError, match=r"scope='country' is not a static column \(static columns: region\)"):
         RegionalLinear("country").fit(panel, h=1)
     with pytest.raises(ConfigError, match="no static table was given"):
-        RegionalLinear("region").fit(panel.replace(static={}), h=1)
+        RegionalLinear("country").fit(panel.replace(static={}), h=1)
     with pytest.raises(ConfigError, match="base must be"):
         RegionalLinear("global", base="year").fit(panel, h=1)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="horizon"):

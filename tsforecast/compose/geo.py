@@ -110,6 +110,15 @@ class GeoBlend(Blend):
             numbers = {_NAMES.get(name, name): number for name, number in numbers.items()}
         return super()._given(what, numbers)
 
+    @property
+    def needs(self) -> Any:
+        """All series: what unseen places are forecast by is known of all of them."""
+        return "panel"
+
+    def _check(self, panel: Panel, h: int | None) -> None:
+        self._places(panel)  # what is wrong with them is told under this name, not a member's
+        super()._check(panel, h)
+
     def _least(self, panel: Panel) -> int:
         return LEAST.get(_unit(panel), super()._least(panel))
 
@@ -142,7 +151,7 @@ class GeoBlend(Blend):
     def _judged(self, seen: Validation, panel: Panel) -> State:
         """As for other ensembles, and the errors (n, c, h) of each place as if it had never been seen."""
         told = super()._judged(seen, panel)
-        some = slice(None, None, max(len(seen.cutoffs) // cold.ORIGINS, 1))
+        some = slice(None, None, -(-len(seen.cutoffs) // cold.ORIGINS) or None)
         if not len(seen.cutoffs):
             return told | {"cold": told["errors"]}
         then = panel.upto(seen.cutoffs[0])

@@ -123,16 +123,19 @@ def _words(bars: _Bars, table: _Table | None) -> list[str]:
     """What the validation says, as sentences."""
     thin = "Thin bars: the prior."
     still = np.allclose(bars.weight, bars.prior, rtol=0, atol=1e-12)
+    given = f"the weights are {'the prior' if still else 'as given'}"
     if table is None:
-        return [f"Nothing was validated: the weights are {'the prior' if still else 'as given'}. {thin}"]
+        return [f"Nothing was validated: {given}. {thin}"]
     if not table.steps:
-        moved = "the weights are the prior" if still else "how the blend does by weights of earlier ones is not known"
+        moved = given if still else "how the blend does by weights of earlier ones is not known"
         return [f"Too few origins in the validation rows: {moved}. {thin}"]
     told = [
-        f"{_ahead(band)} {gain:+.1%}" + (f" (t {t:.2f}, {_chance(p)})" if np.isfinite(t) else "")
+        f"{_ahead(band)} {round(gain, 3) + 0.0:+.1%}" + (f" (t {t:.2f}, {_chance(p)})" if np.isfinite(t) else "")
         for band, gain, t, p in zip(table.steps, table.gain, table.statistic, table.pvalue, strict=True)
         if np.isfinite(gain)
     ]
+    if still:
+        return [f"The weights are the prior. {thin}"]
     gain = "Gain over the prior in MSE, with Diebold and Mariano's t (below 0: better than the prior)"
     unbroken = "; ".join(one.replace(" ", "\u00a0") for one in told)
     return [f"{thin} {gain}, {table.origins} origins: {unbroken}"]

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 import tsforecast
+from tests.builders import lagged_series, table
 from tests.direct import haversine, simulated
 from tests.stations import PAIR, places_of, weather, wide
 from tsforecast.compose.geo import GeoBlend
@@ -142,14 +143,17 @@ def test_too_few_places_tell_no_interval() -> None:
         one.predict(levels=[80], static=NEW)
 
 
-def test_a_twin_is_held_out_with_its_twin() -> None:
+@pytest.mark.parametrize("levels", [0.0, 8.0], ids=["anomalies", "levels"])
+def test_a_twin_is_held_out_with_its_twin(levels: float) -> None:
     """A copy next to each station: were it not left out as well, a place never seen would seem well known."""
-    again = pd.concat([DF, DF.assign(unique_id="q" + DF["unique_id"])])
+    own = lagged_series(8, 400, (0.9,), seed=3)  # weather of its own each: what only a twin can tell of
+    df = table(own - own.mean(axis=1, keepdims=True) + (levels * np.arange(8)[:, None]) % 24, PLACES["unique_id"])
+    again = pd.concat([df, df.assign(unique_id="q" + df["unique_id"])])
     where = pd.concat([PLACES, PLACES.assign(unique_id="q" + PLACES["unique_id"], lat=PLACES["lat"] + 1e-4)])
     options: dict[str, Any] = {"weights": "source", "windows": 24}
     alone, both = (
-        width(GeoBlend(PAIR, **options).fit(df, static=static, h=H).predict(levels=[80], static=NEW))
-        for df, static in ((DF, PLACES), (again, where))
+        width(GeoBlend(PAIR, **options).fit(data, static=static, h=H).predict(levels=[80], static=NEW))
+        for data, static in ((df, PLACES), (again, where))
     )
     np.testing.assert_allclose(both[["x1", "x2"]], alone[["x1", "x2"]], rtol=0.1)
 

@@ -24,6 +24,7 @@ WAYS: dict[str, Callable[..., Forecaster]] = {
     **{name: find(name) for name in FORECASTERS},
     **{name: partial(find(name), PAIR) for name in ("Blend", "Select", "Stack")},
     "Anomaly": partial(find("Anomaly"), PAIR[0]),
+    "GeoBlend": partial(find("GeoBlend"), ("knn", "linear")),
     "AR direct": lambda **shared: tf.AR(3, strategy="direct", ridge=0.1, transform=None, **shared),
     "AR of the panel": lambda **shared: tf.AR(3, scope="global", ridge=0.1, transform=None, **shared),
     "AR with a calendar": lambda **shared: tf.AR(2, calendar=("weekday", "KR"), **shared),
@@ -45,8 +46,14 @@ def tides(n: int = 6, rows: int = 120) -> pd.DataFrame:
     return table(weeks + slopes + rng.normal(size=(n, rows)))
 
 
-DATA = tides()
-SHORT = pd.concat([DATA, table([[-5.0, 7.0]], ["short"], start="2022-04-29")], ignore_index=True)
+TABLE = tides()
+PLACES = pd.DataFrame({"unique_id": [*dict.fromkeys(TABLE["unique_id"]), "short"]}).assign(
+    lat=lambda places: 35 + 0.3 * np.arange(len(places)), lon=127.0
+)
+DATA = tf.Panel.from_table(TABLE, static=PLACES[:-1])
+SHORT = tf.Panel.from_table(
+    pd.concat([TABLE, table([[-5.0, 7.0]], ["short"], start="2022-04-29")], ignore_index=True), static=PLACES
+)
 
 
 def values(frame: Any) -> np.ndarray:
@@ -178,7 +185,7 @@ def test_bounds_survive_updates_and_files(way: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_stan_engine_keeps_them_too() -> None:
-    few = DATA[DATA["unique_id"].isin(["s000", "s001"])]
+    few = TABLE[TABLE["unique_id"].isin(["s000", "s001"])]
     made = [tf.Prophet(engine="stan", seed=3, **bounds).fit(few) for bounds in ({"lower": LOWER, "upper": UPPER}, {})]
     bounded, free = (model.predict(H, levels=LEVELS) for model in made)
     assert reaches_out(values(free))

@@ -199,8 +199,8 @@ def test_a_table_of_places_comes_through_the_door() -> None:
     assert places.elevation.tolist() == [2.0, 6.0, 20.0]
 
 
-def test_a_column_that_the_door_left_out_is_hinted_at() -> None:
+def test_a_column_that_mixes_numbers_and_text_is_told_by_its_value() -> None:
     static = pd.DataFrame({"unique_id": IDS, "lat": [1.0, "n/a", 3.0], "lon": [1.0, 2.0, 3.0]})
     panel = as_panel(table(np.zeros((3, 5)), IDS.tolist()), static)
-    with pytest.raises(ConfigError, match=r"'lat' is missing \(columns of one kind: lon\)"):
+    with pytest.raises(DataError, match=r"no number \(series 'suva'; column 'lat'\): found 'n/a'"):
         places_of(panel.static, panel.ids, "KNN")

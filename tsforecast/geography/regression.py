@@ -221,6 +221,15 @@ class View:
         out[:, k + 1 :: 2, 0] = 0.0
         return out
 
+    def columns_at(self, some: Int, near: int, at: Int) -> Float:
+        """The `columns` (s, k + 2 near, r) of some series at rows `at` (s, r) alone."""
+        k, which, row = self.own.shape[1], self.index[some, :near, None], at[:, None]
+        out = np.empty((len(some), k + 2 * near, at.shape[1]))
+        out[:, :k] = picked(self.own[some], at)
+        out[:, k::2] = self.series[which, row]
+        out[:, k + 1 :: 2] = np.where(row > 0, self.series[which, np.maximum(row - 1, 0)], 0.0)
+        return out
+
     def summary(self, some: Int) -> Float:
         """Columns (s, k + 2, T) of some series: own ones, then the weighted mean of others, now and a row before."""
         k, rows = self.own.shape[1:]

@@ -8,7 +8,7 @@ import numpy as np
 
 from tsforecast import normals
 from tsforecast.geography import Places, field, locations
-from tsforecast.geography.regression import Ground, Terms, View, held_errors, held_out, moments, origins_kept, picked
+from tsforecast.geography.regression import Ground, Terms, View, held_errors, held_out, moments, origins_kept
 from tsforecast.models.knn.choosing import Choice, Spec, choose, left, parts, shared_fit, usual
 from tsforecast.models.knn.sources import Scene, view
 from tsforecast.panel import Float, Int, Panel
@@ -105,6 +105,6 @@ def forecast(ground: Ground, state: State, at: Int) -> Float:
     out = np.zeros((len(at), state["alone"].shape[1], at.shape[1]))
     for plan in state["kinds"].values():
         seen, most = view(plan, ground), plan["index"].shape[1]
-        for some in parts(ground.order, (seen.own.shape[1] + 2 * most) * ground.values.shape[1]):
-            out[some] += np.swapaxes(plan["coef"][some], 1, 2) @ picked(seen.columns(some, most), at[some])
+        for some in parts(ground.order, (seen.own.shape[1] + 2 * most) * at.shape[1]):
+            out[some] += np.swapaxes(plan["coef"][some], 1, 2) @ seen.columns_at(some, most, at[some])
     return out

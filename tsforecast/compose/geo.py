@@ -169,7 +169,8 @@ class GeoBlend(Blend):
         """The fitted series, and behind them the places of `static` that were never seen, as cold starts."""
         panel, fit = self._ready(), self.state_["fit"]
         ids, columns = frames.static_table(static, panel.names.id or "unique_id")
-        new = ~np.isin(ids, panel.ids)
+        fitted = set(panel.ids.tolist())
+        new = np.array([name not in fitted for name in ids.tolist()], dtype=bool)
         if not new.any():
             return panel, times, out
         old = self._places(panel)

@@ -334,7 +334,7 @@ def test_a_model_of_one_takes_a_name_or_a_table() -> None:
         ('[models.A]\ntype = "Anomaly"\nmodel = { type = "AR", lower = 0 }',
          "line 6: [models.A] lower of the model would be about anomalies"),
         ('[models.A]\ntype = "Anomaly"\nmodel = "Naive"\nneighbours = -1', "line 7: [models.A] neighbours must be"),
-        ('[models.G]\ntype = "GeoBlend"\nmembers = ["knn", "lstmm"]', "line 6: [models.G] members are two or more of the words"),
+        ('[models.G]\ntype = "GeoBlend"\nmembers = ["knn", "lstmm"]', "line 6: [models.G] members are two or more"),
         ('[models.G]\ntype = "GeoBlend"\nmembers = ["knn", "linear"]\nprior = { knn = 0.3, lstm = 0.7 }',
          "line 7: [models.G] prior must name every member"),
     ],

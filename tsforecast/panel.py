@@ -17,7 +17,7 @@ from tsforecast.errors import ConfigError, Finding
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-__all__ = ["Bool", "Float", "Int", "Names", "Panel", "seasons"]
+__all__ = ["Bool", "Float", "Int", "Names", "Panel", "seasons", "unit"]
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -57,6 +57,11 @@ def seasons(freq: str | int | object) -> tuple[int, ...]:
         wanted = (3600,) if seconds < 60 else (3600, 86400) if seconds < 900 else (86400, 604800)
         return tuple(s // seconds for s in wanted if s % seconds == 0 and s // seconds > 1)
     return tuple(s // step for s in _SEASONS.get(unit, ()) if s % step == 0 and s // step > 1)
+
+
+def unit(freq: str | int | object) -> str:
+    """The unit of a frequency alias, without its multiple and anchor: W of 2W-SUN; "" where there is none."""
+    return freq.partition("-")[0].lstrip("0123456789") if isinstance(freq, str) else ""
 
 
 class Names(NamedTuple):
@@ -259,6 +264,10 @@ class Panel:
         """All (window, series) spans that end at cutoffs (w, n), window-major: w * n spans that share the block."""
         many = self.take(np.tile(np.arange(len(self)), len(cutoffs)))
         return many.upto(cutoffs.reshape(-1))
+
+    def numbered(self) -> Panel:
+        """The same spans, each as a fitted series of its own: row i of a state belongs to span i."""
+        return replace(self, series=np.arange(len(self), dtype=np.int64))
 
     def replace(self, **changes: Any) -> Panel:
         """A copy with some fields exchanged (y, excluded, weights, static, ...)."""

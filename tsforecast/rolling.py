@@ -192,7 +192,7 @@ def _batched(model: Member, design: Panel, cuts: Int, h: int, levels: Sequence[f
         some = cuts[first : first + chunk]
         state = model.learn_windows(design, some, h, bool(levels))
         spans = design.cut(some)
-        spans = spans.replace(series=np.arange(len(spans), dtype=np.int64))
+        spans = spans.numbered()
         parts.append(
             model.forecast(state, spans, h, spans.ahead(design, h, design.columns[:, design.n_past :]), levels)
         )

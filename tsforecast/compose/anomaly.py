@@ -160,7 +160,7 @@ class Anomaly(Forecaster):
         """One state a window: anomalies of all windows at once would be as many copies of the rows."""
         parts = {}
         for w, stop in enumerate(cutoffs):
-            train = panel.upto(stop).replace(series=np.arange(len(panel), dtype=np.int64))
+            train = panel.upto(stop).numbered()
             parts[str(w)] = fit = self._fit(train, h, Roll(train, h or 1))
             fit["normal"] = normals.settled(fit["normal"])  # no forecast from here knows newer rows
         return {"windows": parts, "size": len(panel)}

@@ -23,7 +23,7 @@ from tsforecast.geography import field as field_of
 from tsforecast.models.knn import KNN
 from tsforecast.models.neural import LSTM
 from tsforecast.models.regional import RegionalLinear
-from tsforecast.panel import Float, Panel
+from tsforecast.panel import Float, Panel, unit
 from tsforecast.rolling import Roll, State
 
 __all__ = ["GeoBlend"]
@@ -155,7 +155,7 @@ class GeoBlend(Blend):
         if not len(seen.cutoffs):
             return told | {"cold": told["errors"]}
         then = panel.upto(seen.cutoffs[0])
-        ground = self._ground(then.replace(series=np.arange(len(panel), dtype=np.int64)))
+        ground = self._ground(then.numbered())
         actual, cutoffs = seen.actual[some].swapaxes(0, 1), seen.cutoffs[some]
         stamps = frames.future_times(panel.cut(cutoffs), actual.shape[2]).reshape(len(cutoffs), *actual[:, 0].shape)
         point = actual - told["errors"][:, some]
@@ -253,7 +253,7 @@ def _behind(out: Forecast, point: Float, width: Float | None) -> Forecast:
 
 
 def _unit(panel: Panel) -> str:
-    alias = panel.freq.partition("-")[0].lstrip("0123456789") if isinstance(panel.freq, str) else ""
+    alias = unit(panel.freq)
     return alias if alias in ("D", "B", "C", "h", "W") else alias.lstrip("B")[:1]
 
 

@@ -26,7 +26,7 @@ def as_panel(data: Any, static: Any = None) -> Panel:
         return read_panel(data, static=static)
     panel = data if static is None else with_static(data, static)
     # What was taken from a larger panel is numbered as it lies here: fitted parameters are rows of this one.
-    return panel.replace(series=np.arange(len(panel), dtype=np.int64))
+    return panel.numbered()
 
 
 def read_panel(

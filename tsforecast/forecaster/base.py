@@ -70,8 +70,7 @@ class Forecaster(Parameters):
 
     def _fit_windows(self, panel: Panel, cutoffs: Int, h: int | None) -> State:
         """Parameters of the spans that end at cutoffs (w, n), window-major; overridden where work can be shared."""
-        many = panel.cut(cutoffs)
-        many = many.replace(series=np.arange(len(many), dtype=np.int64))
+        many = panel.cut(cutoffs).numbered()
         return self._fit(many, h, Memory(many, h or 1))
 
     def _check(self, panel: Panel, h: int | None) -> None:
@@ -169,8 +168,7 @@ class Forecaster(Parameters):
 
     def learn_spans(self, panel: Panel, cutoffs: Int, h: int, calibrate: bool) -> State:
         """As `learn_windows`, each span learned as a series of its own: for families whose errors come with the fit."""
-        many = panel.cut(cutoffs)
-        learned = self.learn(many.replace(series=np.arange(len(many), dtype=np.int64)), h, calibrate)
+        learned = self.learn(panel.cut(cutoffs).numbered(), h, calibrate)
         return learned | {"windows": len(cutoffs)}
 
     def _thin(self, panel: Panel) -> Bool:
@@ -224,7 +222,7 @@ class Forecaster(Parameters):
     def _rescue(self, panel: Panel, h: int, levels: Sequence[float]) -> Forecast:
         if self.fallback is None:
             return failures.seasonal_stand_in(panel, h, levels)
-        plain = self.fallback.design(panel.replace(series=np.arange(len(panel), dtype=np.int64)))
+        plain = self.fallback.design(panel.numbered())
         known = np.empty((len(panel), h, plain.columns.shape[1] - plain.n_past))
         state = self.fallback._fit(plain, h, Memory(plain, h))
         rescued: Forecast = self.fallback._predict(state, plain, h, known, levels)

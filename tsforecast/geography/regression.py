@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tsforecast.geography.fields import Field, field, filled, persistence
-from tsforecast.panel import Bool, Float, Int, Panel, seasons
+from tsforecast.panel import Bool, Float, Int, Panel, seasons, unit
 
 __all__ = [
     "Ground",
@@ -54,7 +54,7 @@ class Terms:
         above: 0 and 1 back and the mean of a year.
         """
         usual = seasons(panel.freq)
-        alias = str(panel.freq).partition("-")[0].lstrip("0123456789")
+        alias = unit(panel.freq)
         if alias in ("D", "B", "C"):
             return cls((0, 1, 2), (*usual[:1], 90))
         return cls((0, 1, 2), usual) if alias in ("h", "min", "s") else cls((0, 1), usual[:1])

@@ -36,7 +36,7 @@ def renewed(state: State, panel: Panel) -> tuple[State, Panel]:
     coef[:, 0] = some.level(coef)
     each["coef"][index] = coef
     each["until"][index] = last_stamps(panel)[index]
-    own = panel.replace(series=np.arange(len(panel), dtype=np.int64))
+    own = panel.numbered()
     return state | each | {"moments": moments._asdict()}, own
 
 

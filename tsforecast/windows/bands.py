@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tsforecast.panel import Int, Panel
+from tsforecast.panel import Int, Panel, unit
 
 __all__ = ["band_names", "band_of", "bands_of"]
 
@@ -16,8 +16,7 @@ FINE = (1, 2, 4, 8)
 
 def bands_of(panel: Panel, h: int) -> tuple[int, ...]:
     """First steps of the usual horizon bands within h: 1 | 2-3 | 4-7 | 8+, or one for weeks and coarser."""
-    alias = panel.freq.partition("-")[0].lstrip("0123456789") if isinstance(panel.freq, str) else ""
-    return tuple(step for step in FINE if step <= h) if alias in ("D", "B", "C", "h", "min", "s") else (1,)
+    return tuple(step for step in FINE if step <= h) if unit(panel.freq) in ("D", "B", "C", "h", "min", "s") else (1,)
 
 
 def band_of(first: Sequence[int], h: int) -> Int:

@@ -219,7 +219,7 @@ class AR(Forecaster):
 
     def _join(self, old: State, new: State, panel: Panel, n_old: int) -> State:
         fresh = panel.take(slice(n_old, None))
-        new = self._completed(new, fresh.replace(series=np.arange(len(fresh), dtype=np.int64)))
+        new = self._completed(new, fresh.numbered())
         lags = sorted({*old["fit"]["lags"], *new["fit"]["lags"]})
         if self._is_direct:
             fits = [direct.widened(part["fit"], lags, panel.n_past) for part in (old, new)]

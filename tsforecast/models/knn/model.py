@@ -98,14 +98,14 @@ class KNN(Forecaster):
         assert h is not None  # `needs_h` has asked for it
         places = self._places(panel)
         fit = raw.fit if self.raw_mean else fitting.fit
-        return fit(_own_rows(panel), h, self._spec(places), places)
+        return fit(panel.numbered(), h, self._spec(places), places)
 
     def _errors(self, fit: State, panel: Panel, h: int) -> Float:
         recipe, places = self.intervals, self._places(panel)
         back = -recipe.origins(np.zeros(1, np.int64), h)[:, 0] if isinstance(recipe, Conformal) else None
         errors = raw.errors if self.raw_mean else fitting.errors
         with one_blas_thread():
-            return errors(fit, _own_rows(panel), h, self._spec(places), places, back)
+            return errors(fit, panel.numbered(), h, self._spec(places), places, back)
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         out: Forecast = self._recipe.predict(state, panel, h)
@@ -134,7 +134,7 @@ class KNN(Forecaster):
     def _greeted(self, state: State, panel: Panel) -> State:
         """The state of series met later: no place is known of them, so that their own past alone tells of them."""
         old = state.get("errors", np.empty((0, 0, 1)))
-        fit, errors = self._recipe.newcomers(state["fit"], _own_rows(panel), self.base, np.arange(old.shape[1], 0, -1))
+        fit, errors = self._recipe.newcomers(state["fit"], panel.numbered(), self.base, np.arange(old.shape[1], 0, -1))
         new = {"fit": fit, "thin": self._thin(panel)}
         if "errors" in state:
             new["errors"] = np.broadcast_to(errors, (len(panel), *old.shape[1:]))
@@ -160,8 +160,3 @@ class KNN(Forecaster):
             for name, one in zip(names, fit["choice"].values(), strict=True)
         ]
         return said | {"bands": bands}
-
-
-def _own_rows(panel: Panel) -> Panel:
-    """The panel with row i of a state for span i."""
-    return panel.replace(series=np.arange(len(panel), dtype=np.int64))

@@ -10,7 +10,7 @@ from tsforecast.forecast import Forecast
 from tsforecast.geography import Places, clusters
 from tsforecast.geography.regression import Ground, held_errors, held_out, origins_kept
 from tsforecast.models.knn.choosing import Spec
-from tsforecast.panel import Float, Int, Panel
+from tsforecast.panel import Float, Int, Panel, unit
 from tsforecast.rolling import State
 from tsforecast.windows import main_season
 
@@ -77,7 +77,7 @@ def _kind(panel: Panel) -> str:
     """What a calendar position is: a month, week, day or hour of the year; of integer steps a place in the season."""
     if panel.grid.dtype.kind != "M":
         return "step"
-    alias = str(panel.freq).partition("-")[0].lstrip("0123456789")
+    alias = unit(panel.freq)
     return {"W": "week", "D": "day", "B": "day", "C": "day"}.get(
         alias, "hour" if alias in ("h", "min", "s") else "month"
     )

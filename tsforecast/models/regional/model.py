@@ -58,13 +58,13 @@ class RegionalLinear(Forecaster):
 
     def _fit(self, panel: Panel, h: int | None, roll: Roll) -> State:
         assert h is not None  # `needs_h` has asked for it
-        return fitting.fit(_own_rows(panel), h, self.scope, self.name, self.base)
+        return fitting.fit(panel.numbered(), h, self.scope, self.name, self.base)
 
     def _errors(self, fit: State, panel: Panel, h: int) -> Float:
         recipe = self.intervals
         back = -recipe.origins(np.zeros(1, np.int64), h)[:, 0] if isinstance(recipe, Conformal) else None
         with one_blas_thread():
-            return fitting.errors(_own_rows(panel), h, self.scope, self.name, self.base, back)
+            return fitting.errors(panel.numbered(), h, self.scope, self.name, self.base, back)
 
     def _predict(self, state: State, panel: Panel, h: int, known: Float, levels: Sequence[float]) -> Forecast:
         return fitting.predict(state, panel, h)
@@ -86,7 +86,7 @@ class RegionalLinear(Forecaster):
     def _greeted(self, state: State, panel: Panel) -> State:
         """The state of series met later: the model of all series, on anomalies from normals of their own."""
         old = state.get("errors", np.empty((0, 0, 1)))
-        fit, errors = fitting.newcomers(state["fit"], _own_rows(panel), self.base, np.arange(old.shape[1], 0, -1))
+        fit, errors = fitting.newcomers(state["fit"], panel.numbered(), self.base, np.arange(old.shape[1], 0, -1))
         new = {"fit": fit, "thin": self._thin(panel), "errors": errors}
         return {name: new[name] for name in ("fit", "thin", "errors") if name in state}
 
@@ -94,8 +94,3 @@ class RegionalLinear(Forecaster):
         n_new = len(panel) - n_old
         each = {name: growth.joined(value, new[name], n_old, n_new) for name, value in old.items() if name != "fit"}
         return {"fit": fitting.joined(old["fit"], new["fit"], n_old, n_new), **each}
-
-
-def _own_rows(panel: Panel) -> Panel:
-    """The panel with row i of a state for span i."""
-    return panel.replace(series=np.arange(len(panel), dtype=np.int64))
